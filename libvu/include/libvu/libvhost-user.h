@@ -51,6 +51,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* The bit of the virtio feature word that says protocol features are understood. */
 #define VHOST_USER_F_PROTOCOL_FEATURES 30
@@ -755,6 +756,7 @@ bool vu_queue_avail_bytes(VuDev *dev, VuVirtq *vq, unsigned int in_bytes,
  */
 const char *vu_request_to_string(unsigned int req);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
