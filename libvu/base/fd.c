@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Eventfds and waiting.  Any thread. */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <time.h>
+
+int vu__fd_set_nonblock(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+int vu__event_signal(int fd)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	do
+		n = write(fd, &one, sizeof(one));
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN)
+		return -errno;
+	return 0;
+}
+
+int vu__event_consume(int fd, uint64_t *value)
+{
+	ssize_t n;
+
+	*value = 0;
+	do
+		n = read(fd, value, sizeof(*value));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return n == sizeof(*value) ? 0 : -EPIPE;
+}
+
+int64_t vu__now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int vu__fd_wait(int fd, short events, int64_t deadline_ms)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	for (;;) {
+		int64_t left = -1;
+		int n;
+
+		if (deadline_ms >= 0) {
+			left = deadline_ms - vu__now_ms();
+			if (left < 0)
+				left = 0;
+		}
+		n = poll(&p, 1, left > 3600000 ? 3600000 : (int)left);
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (deadline_ms >= 0 && vu__now_ms() >= deadline_ms)
+			return -ETIMEDOUT;
+	}
+}

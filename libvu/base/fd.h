@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Eventfds and waiting. */
+#ifndef VU_BASE_FD_H
+#define VU_BASE_FD_H
+
+#include <stdint.h>
+
+#include "base/util.h"
+
+/* Makes reads and writes of @fd return -EAGAIN instead of blocking.  0 or -errno. */
+VU_MUST_CHECK int vu__fd_set_nonblock(int fd);
+
+/*
+ * Adds 1 to an eventfd.  A full counter is fine, the reader has a signal to see
+ * already.  0 or -errno.
+ */
+int vu__event_signal(int fd);
+
+/* Reads an eventfd's counter into *@value; 0 in it if there was nothing.  0 or -errno. */
+int vu__event_consume(int fd, uint64_t *value);
+
+/* CLOCK_MONOTONIC in milliseconds. */
+int64_t vu__now_ms(void);
+
+/*
+ * Waits until @fd has one of the poll @events, or until @deadline_ms on
+ * vu__now_ms()'s clock (-1: for ever).  0, -ETIMEDOUT or -errno.
+ */
+VU_MUST_CHECK int vu__fd_wait(int fd, short events, int64_t deadline_ms);
+
+#endif

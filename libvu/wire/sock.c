@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Socket I/O of messages.  One thread a direction of a socket. */
+#include "wire/sock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+
+/* Room for one fd more than any message has tells "too many" from "just right". */
+#define CMSG_FDS (VU__MSG_MAX_FDS + 1)
+
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(CMSG_FDS * sizeof(int))];
+};
+
+static int64_t deadline_of(int timeout_ms)
+{
+	return timeout_ms < 0 ? -1 : vu__now_ms() + timeout_ms;
+}
+
+/* Adds the fds of one recvmsg() to @m; those that do not fit are closed. */
+static int collect_fds(struct msghdr *h, struct vu__msg *m)
+{
+	bool overflow = h->msg_flags & MSG_CTRUNC;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		size_t n;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (m->nfds < VU__MSG_MAX_FDS) {
+				m->fds[m->nfds++] = fd;
+			} else {
+				close(fd);
+				overflow = true;
+			}
+		}
+	}
+	return overflow ? -E2BIG : 0;
+}
+
+/* Reads exactly @len bytes.  1, 0 for an end before the first byte, or -errno. */
+static int recv_exact(int sock, uint8_t *buf, size_t len, struct vu__msg *m,
+		      int64_t deadline)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		union control control;
+		struct iovec iov = {.iov_base = buf + got, .iov_len = len - got};
+		struct msghdr h = {.msg_iov = &iov,
+				   .msg_iovlen = 1,
+				   .msg_control = control.bytes,
+				   .msg_controllen = sizeof(control.bytes)};
+		ssize_t n = vu__sys.recvmsg(sock, &h, MSG_CMSG_CLOEXEC);
+		int ret;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			ret = vu__fd_wait(sock, POLLIN, deadline);
+			if (ret)
+				return ret;
+			continue;
+		}
+		if (n < 0)
+			return -errno;
+		ret = collect_fds(&h, m);
+		if (ret)
+			return ret;
+		if (n == 0)
+			return got ? -ECONNRESET : 0;
+		got += n;
+	}
+	return 1;
+}
+
+static int recv_message(int sock, struct vu__msg *m, int64_t deadline)
+{
+	uint8_t header[VU__HEADER_SIZE];
+	int ret;
+
+	/* A socket that blocks must honour the deadline too. */
+	if (deadline >= 0) {
+		ret = vu__fd_wait(sock, POLLIN, deadline);
+		if (ret)
+			return ret;
+	}
+	ret = recv_exact(sock, header, sizeof(header), m, deadline);
+	if (ret <= 0)
+		return ret;
+	ret = vu__msg_decode_header(m, header);
+	if (ret)
+		return ret;
+	if (!m->size)
+		return 1;
+	ret = recv_exact(sock, m->payload.raw, m->size, m, deadline);
+	return ret == 0 ? -ECONNRESET : ret;
+}
+
+int vu__sock_recv(int sock, struct vu__msg *m, int timeout_ms)
+{
+	int ret;
+
+	vu__msg_init(m, 0);
+	ret = recv_message(sock, m, deadline_of(timeout_ms));
+	if (ret <= 0)
+		vu__msg_close_fds(m);
+	return ret;
+}
+
+static void attach_fds(struct msghdr *h, union control *control, const int *fds,
+		       unsigned int nfds)
+{
+	struct cmsghdr *c;
+
+	memset(control, 0, sizeof(*control));
+	h->msg_control = control->bytes;
+	h->msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+	c = CMSG_FIRSTHDR(h);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
+}
+
+static int send_iov(int sock, struct iovec *iov, size_t niov, const int *fds,
+		    unsigned int nfds, int64_t deadline)
+{
+	while (niov) {
+		union control control;
+		struct msghdr h = {.msg_iov = iov, .msg_iovlen = niov};
+		ssize_t n;
+
+		if (nfds)
+			attach_fds(&h, &control, fds, nfds);
+		n = vu__sys.sendmsg(sock, &h, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			int ret = vu__fd_wait(sock, POLLOUT, deadline);
+
+			if (ret)
+				return ret;
+			continue;
+		}
+		if (n < 0)
+			return -errno;
+		/* The fds went with the first byte. */
+		nfds = 0;
+		while (niov && (size_t)n >= iov->iov_len) {
+			n -= iov->iov_len;
+			iov++;
+			niov--;
+		}
+		if (niov) {
+			iov->iov_base = (uint8_t *)iov->iov_base + n;
+			iov->iov_len -= n;
+		}
+	}
+	return 0;
+}
+
+int vu__sock_send(int sock, const struct vu__msg *m, int timeout_ms)
+{
+	uint8_t header[VU__HEADER_SIZE];
+	struct iovec iov[2] = {
+		{.iov_base = header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)m->payload.raw, .iov_len = m->size},
+	};
+
+	if (m->size > VU__MSG_MAX_PAYLOAD || m->nfds > VU__MSG_MAX_FDS)
+		return -EINVAL;
+	vu__msg_encode_header(m, header);
+	return send_iov(sock, iov, m->size ? 2 : 1, m->fds, m->nfds, deadline_of(timeout_ms));
+}
+
+int vu__sock_send_raw(int sock, const void *bytes, size_t len, const int *fds,
+		      unsigned int nfds, int timeout_ms)
+{
+	struct iovec iov = {.iov_base = (void *)bytes, .iov_len = len};
+
+	if (nfds > CMSG_FDS)
+		return -EINVAL;
+	return send_iov(sock, &iov, 1, fds, nfds, deadline_of(timeout_ms));
+}
