@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A split virtqueue from the device's side (virtio 1.2, "Split Virtqueues").
+ *
+ * The indices, and where the ring is, live in the public VuVirtq; struct vu__ring has
+ * what the public does not see.  Everything the guest can write is read once into a
+ * local, checked, then used; what is wrong breaks the ring, which from then on looks
+ * empty.
+ *
+ * Threads: one at a time.  can_pop, can_push and the map are changed by the control
+ * thread only while the queue's thread is kept out.
+ */
+#ifndef VU_CORE_RING_H
+#define VU_CORE_RING_H
+
+#include "core/memmap.h"
+#include "libvu/libvhost-user.h"
+
+/* Memory that elements popped before a change of the memory table still point into. */
+struct vu__retired {
+	struct vu__retired *next;
+	struct vu__memmap *map;
+	unsigned int left; /* elements */
+	uint8_t gen;
+};
+
+struct vu__ring {
+	VuVirtq *vq;
+	struct vu__memmap *map;
+	uint16_t mask; /* size - 1 */
+	uint8_t gen;   /* marks what was popped with this map; never 0 */
+	bool can_pop;  /* started, not broken, not being stopped */
+	bool can_push; /* the used ring may be written */
+	bool event_idx;
+	bool indirect;
+	bool notify_on_empty;
+	bool armed;	   /* avail_event is armed_at */
+	uint16_t armed_at;
+	uint8_t *head_gen; /* per head: gen it was popped in, 0 if it is not in flight */
+	uint16_t *popped;  /* per place in the available ring: the head popped there */
+	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
+	void *table;	   /* scratch for an indirect table that is not in one piece */
+	int drained_fd;	   /* eventfd to signal when nothing is in flight, or -1 */
+	struct vu__retired *retired;
+	unsigned int alloc_num; /* the size the arrays above were made for */
+	char broken[160];	/* why the guest broke it; empty: it did not */
+	/* Called once when the ring breaks, in the thread that found out. */
+	void (*on_break)(struct vu__ring *r, void *opaque);
+	void *opaque;
+};
+
+/* Readies @r for rings of @num entries.  0 or -ENOMEM. */
+VU_MUST_CHECK int vu__ring_prepare(struct vu__ring *r, unsigned int num);
+
+/* Releases everything but the public part. */
+void vu__ring_destroy(struct vu__ring *r);
+
+/*
+ * Begins to serve a ring whose addresses are in vq->vring: takes the used index from
+ * it, forgets what was in flight, asks for kicks.  True if there is something to pop
+ * already, so that nobody waits for a kick that was sent before.
+ */
+bool vu__ring_start(struct vu__ring *r);
+
+/* The ring's memory is gone: nothing is popped or pushed any more. */
+void vu__ring_stop(struct vu__ring *r);
+
+/*
+ * Takes a reference to another map for what is popped from now on; what is in flight
+ * keeps the old one until it is pushed.  0; -EBUSY if too many old maps are still in
+ * use; -ENOMEM.
+ */
+VU_MUST_CHECK int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map);
+
+/* Breaks the ring, once, with a reason for a person. */
+void vu__ring_break(struct vu__ring *r, const char *fmt, ...) VU_PRINTF(2, 3);
+
+/* What the public calls of the same names do. */
+void *vu__ring_pop(struct vu__ring *r, size_t size);
+void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem);
+bool vu__ring_rewind(struct vu__ring *r, unsigned int num);
+/* Filling says false, and is not to be flushed, if @elem is not in flight. */
+bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
+		   unsigned int idx);
+void vu__ring_flush(struct vu__ring *r, unsigned int num);
+bool vu__ring_empty(struct vu__ring *r);
+void vu__ring_set_notification(struct vu__ring *r, bool enable);
+void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *out,
+			  unsigned int max_in, unsigned int max_out);
+
+/* Whether the driver wants to hear of what was flushed; asking counts as telling. */
+bool vu__ring_should_call(struct vu__ring *r);
+
+#endif
