@@ -526,9 +526,10 @@ bool vu_init_read_msg(VuDev *dev, uint16_t max_queues, int socket, vu_panic_cb p
  * @dev: the device; afterwards fit for vu_init() again
  *
  * Removes every watch, closes every fd but the socket, unmaps guest memory.  Queues
- * are stopped without waiting for what is in flight; queue_set_started(false) is
- * called for each that was started.  Elements still held point to unmapped memory
- * and may only be freed.  No thread may be inside a vu_*() call for @dev.
+ * are stopped without waiting for what is in flight and without a call of
+ * queue_set_started; see vu_stop_queues() in <libvu/ext.h>.  Elements still held point
+ * to unmapped memory and may only be freed.  No thread may be inside a vu_*() call for
+ * @dev.
  */
 void vu_deinit(VuDev *dev);
 

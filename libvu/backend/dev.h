@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A device behind its public face.
+ *
+ * What the peer decides (memory, features, fds) is true here and mirrored into VuDev in
+ * dev.c; ring indices live in VuVirtq itself.  All of it belongs to the control thread,
+ * except what the comments say.
+ */
+#ifndef VU_BACKEND_DEV_H
+#define VU_BACKEND_DEV_H
+
+#include "core/memmap.h"
+#include "core/ring.h"
+#include "libvu/ext.h"
+#include "wire/msg.h"
+
+#define VU__MAX_QUEUES	256
+#define VU__MAX_REGIONS 512
+
+/* What a handler of a request says besides -errno. */
+enum {
+	VU__DONE = 0,	  /* an ack, if it is asked for */
+	VU__REPLY = 1,	  /* the answer is in the message */
+	VU__DEFERRED = 2, /* the answer comes later */
+};
+
+struct vu__dev;
+
+/* A queue: the ring, and what is not looked at for every element. */
+struct vu__queue {
+	struct vu__ring ring;
+	struct vu__dev *dev;
+	/*
+	 * The fd number that call eventfds are moved onto.  It stays open until the
+	 * queue is given up, so that a thread which is about to signal it never hits
+	 * a file that is not the queue's.  err_slot likewise.
+	 */
+	int call_slot;
+	int err_slot;
+	bool watched;  /* the kick eventfd is in the event loop */
+	bool has_addr; /* vq->vra was set */
+	bool stopping; /* GET_VRING_BASE waits for what is in flight */
+};
+
+struct vu__dev {
+	VuDev *pub;
+	vu_read_msg_cb read_msg;
+	struct vu_ext_ops ext;
+	struct vu__memmap *map;
+	struct vu__queue *queues;
+	uint64_t offered_protocol_features;
+	bool protocol_features_set;
+	pthread_t control; /* the thread inside vu_dispatch(), if in_dispatch */
+	bool in_dispatch;
+	/* Queues whose GET_VRING_BASE has not been answered, in the order asked. */
+	uint16_t stopping[VU__MAX_QUEUES];
+	unsigned int nstopping;
+	int drained_fd;	 /* eventfd: a stopping queue has nothing in flight */
+	int drain_timer; /* timerfd */
+	unsigned int drain_ms;
+	char why[256]; /* why the request at hand was refused */
+};
+
+static inline struct vu__dev *vu__dev_of(const VuDev *dev)
+{
+	return dev->priv;
+}
+
+static inline struct vu__queue *vu__queue_of(const VuDev *dev, const VuVirtq *vq)
+{
+	return &dev->priv->queues[vq - dev->vq];
+}
+
+static inline int vu__queue_index(const struct vu__queue *q)
+{
+	return (int)(q - q->dev->queues);
+}
+
+static inline VuVirtq *vu__queue_pub(const struct vu__queue *q)
+{
+	return q->ring.vq;
+}
+
+static inline bool vu__dev_has(const struct vu__dev *d, unsigned int protocol_feature)
+{
+	return vu__has_bit(d->pub->protocol_features, protocol_feature);
+}
+
+/* Records why a request is refused; returns @err, a negative errno. */
+int vu__refuse(struct vu__dev *d, int err, const char *fmt, ...) VU_PRINTF(3, 4);
+
+/* The connection cannot go on: marks it broken and calls the panic callback, once. */
+void vu__dev_panic(struct vu__dev *d, const char *fmt, ...) VU_PRINTF(2, 3);
+
+/* Shows the memory map in the public structure. */
+void vu__dev_mirror_regions(struct vu__dev *d);
+
+/* --- queues' life: vring.c --- */
+
+/*
+ * Sets r->map and vq->vring from the addresses the front-end gave, in @map.  0 or
+ * -errno with the reason recorded.  *@ring is only written on success.
+ */
+VU_MUST_CHECK int vu__queue_resolve(struct vu__queue *q, const struct vu__memmap *map,
+				    VuRing *ring);
+
+/* Starts a queue that has all it needs; a queue that has not just counts as started. */
+VU_MUST_CHECK int vu__queue_start(struct vu__queue *q);
+
+/* Tells the device to stop the queue; then nothing is popped.  Not yet the end. */
+void vu__queue_begin_stop(struct vu__queue *q);
+
+/* The end of a stop: forgets the ring and gives its kick eventfd back. */
+void vu__queue_end_stop(struct vu__queue *q);
+
+/* Makes the queue look at its ring although nobody has kicked. */
+void vu__queue_kick_self(struct vu__queue *q);
+
+/* Puts the kick eventfd into or out of the event loop, as handler and fd ask. */
+void vu__queue_update_watch(struct vu__queue *q);
+
+/* Keeps the queue's thread out of the library, if the device has such threads. */
+void vu__queue_quiesce(struct vu__queue *q);
+void vu__queue_resume(struct vu__queue *q);
+
+/* --- answering GET_VRING_BASE: drain.c --- */
+
+/* Answers now or when nothing is in flight any more.  VU__DEFERRED or -errno. */
+int vu__drain_begin(struct vu__dev *d, struct vu__queue *q);
+
+/* Answers every pending one, whatever is in flight.  */
+void vu__drain_force(struct vu__dev *d);
+
+/* Releases the fds. */
+void vu__drain_destroy(struct vu__dev *d);
+
+/* --- dispatch.c --- */
+
+/* Sends an answer; a failure ends the connection.  0 or -errno. */
+int vu__send_reply(struct vu__dev *d, struct vu__msg *m);
+
+/* --- channel.c: requests of the back-end's own --- */
+
+/*
+ * Sends @m on the channel and, with REPLY_ACK and @wait, waits for the answer.
+ * -ENOTCONN: there is no channel; -EREMOTEIO: the front-end refused; other -errno: the
+ * channel is of no more use and was closed.  Any thread.
+ */
+int vu__channel_request(struct vu__dev *d, struct vu__msg *m, bool wait);
+
+/* Replaces the channel; takes the fd.  -1 closes it. */
+void vu__channel_set(struct vu__dev *d, int fd);
+
+/* --- handlers of requests, by subject --- */
+
+typedef int vu__handler(struct vu__dev *d, struct vu__msg *m);
+
+vu__handler vu__req_get_features, vu__req_set_features, vu__req_set_owner,
+	vu__req_reset_owner, vu__req_get_protocol_features, vu__req_set_protocol_features,
+	vu__req_get_queue_num, vu__req_reset_device;
+vu__handler vu__req_set_mem_table, vu__req_add_mem_reg, vu__req_rem_mem_reg,
+	vu__req_get_max_mem_slots;
+vu__handler vu__req_set_vring_num, vu__req_set_vring_addr, vu__req_set_vring_base,
+	vu__req_get_vring_base, vu__req_set_vring_kick, vu__req_set_vring_call,
+	vu__req_set_vring_err, vu__req_set_vring_enable, vu__req_vring_kick;
+vu__handler vu__req_get_config, vu__req_set_config, vu__req_set_backend_req_fd;
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Answering VHOST_USER_GET_VRING_BASE: after the answer nothing may be written to the
+ * guest, so it waits until the device has pushed what it has popped.  The device does
+ * that in its own event loop, so the answer is sent from there.  Control thread.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+#include "backend/dev.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+static int inuse(const struct vu__queue *q)
+{
+	return q->ring.can_push ? vu__queue_pub(q)->inuse : 0;
+}
+
+/* The index in the answer survives the stop, so that asking again gives it again. */
+static int answer(struct vu__dev *d, struct vu__queue *q)
+{
+	struct vu__msg m;
+
+	vu__queue_end_stop(q);
+	vu__msg_init(&m, VU__GET_VRING_BASE);
+	m.payload.state.index = vu__queue_index(q);
+	m.payload.state.num = vu__queue_pub(q)->last_avail_idx;
+	vu__msg_make_reply(&m, sizeof(m.payload.state));
+	return vu__send_reply(d, &m);
+}
+
+static void set_timer(struct vu__dev *d, unsigned int ms)
+{
+	struct itimerspec t = {.it_value = {.tv_sec = ms / 1000,
+					    .tv_nsec = (long)(ms % 1000) * 1000000}};
+
+	if (d->drain_timer >= 0)
+		timerfd_settime(d->drain_timer, 0, &t, NULL);
+}
+
+/* Answers from the front of the line as long as what stands there is ready. */
+static void advance(struct vu__dev *d, bool force)
+{
+	while (d->nstopping) {
+		struct vu__queue *q = &d->queues[d->stopping[0]];
+
+		if (inuse(q) && !force)
+			return;
+		d->nstopping--;
+		memmove(d->stopping, d->stopping + 1, d->nstopping * sizeof(d->stopping[0]));
+		if (answer(d, q))
+			return;
+	}
+	set_timer(d, 0);
+}
+
+static void on_drained(VuDev *dev, int condition, void *data)
+{
+	struct vu__dev *d = data;
+	uint64_t value;
+
+	(void)dev;
+	(void)condition;
+	vu__event_consume(d->drained_fd, &value);
+	advance(d, false);
+}
+
+static void on_timeout(VuDev *dev, int condition, void *data)
+{
+	struct vu__dev *d = data;
+	uint64_t value;
+
+	(void)dev;
+	(void)condition;
+	vu__event_consume(d->drain_timer, &value);
+	/* A late timer of a line that has emptied itself. */
+	if (!value || !d->nstopping)
+		return;
+	vu__warn("queue %d did not finish what is in flight within %u ms", d->stopping[0],
+		 d->drain_ms);
+	advance(d, true);
+}
+
+/* The two fds in the event loop are made when they are first needed. */
+static int watch(struct vu__dev *d)
+{
+	VuDev *dev = d->pub;
+
+	if (d->drained_fd < 0) {
+		d->drained_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (d->drained_fd < 0)
+			return -errno;
+		dev->set_watch(dev, d->drained_fd, VU_WATCH_IN, on_drained, d);
+	}
+	if (d->drain_timer < 0) {
+		d->drain_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+		if (d->drain_timer < 0)
+			return -errno;
+		dev->set_watch(dev, d->drain_timer, VU_WATCH_IN, on_timeout, d);
+	}
+	return 0;
+}
+
+int vu__drain_begin(struct vu__dev *d, struct vu__queue *q)
+{
+	bool ready = d->nstopping == 0 && !inuse(q);
+
+	if (q->stopping)
+		return vu__refuse(d, -EBUSY, "queue %d is stopping", vu__queue_index(q));
+	if (!ready && d->drain_ms) {
+		int ret = watch(d);
+
+		if (ret)
+			vu__warn("queue %d: cannot wait for what is in flight: %s",
+				 vu__queue_index(q), strerror(-ret));
+		ready = ret;
+	}
+	if (ready || !d->drain_ms)
+		return answer(d, q) ? -EPIPE : VU__DEFERRED;
+	q->stopping = true;
+	d->stopping[d->nstopping++] = vu__queue_index(q);
+	vu__queue_quiesce(q);
+	q->ring.drained_fd = d->drained_fd;
+	vu__queue_resume(q);
+	set_timer(d, d->drain_ms);
+	/* The last one may have been pushed before the eventfd was there. */
+	vu__event_signal(d->drained_fd);
+	return VU__DEFERRED;
+}
+
+void vu__drain_force(struct vu__dev *d)
+{
+	vu__warn("the front-end did not wait for its answer to GET_VRING_BASE");
+	advance(d, true);
+}
+
+static void close_watched(struct vu__dev *d, int *fd)
+{
+	if (*fd < 0)
+		return;
+	d->pub->remove_watch(d->pub, *fd);
+	close(*fd);
+	*fd = -1;
+}
+
+void vu__drain_destroy(struct vu__dev *d)
+{
+	d->nstopping = 0;
+	close_watched(d, &d->drained_fd);
+	close_watched(d, &d->drain_timer);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The public queue calls.  Queue's thread. */
+#include "backend/dev.h"
+#include "base/fd.h"
+
+static struct vu__ring *ring_of(const VuDev *dev, const VuVirtq *vq)
+{
+	return &vu__queue_of(dev, vq)->ring;
+}
+
+bool vu_queue_enabled(VuDev *dev, VuVirtq *vq)
+{
+	(void)dev;
+	return vq->enable;
+}
+
+bool vu_queue_started(const VuDev *dev, const VuVirtq *vq)
+{
+	(void)dev;
+	return vq->started;
+}
+
+bool vu_queue_empty(VuDev *dev, VuVirtq *vq)
+{
+	return dev->broken || vu__ring_empty(ring_of(dev, vq));
+}
+
+void *vu_queue_pop(VuDev *dev, VuVirtq *vq, size_t sz)
+{
+	if (VU_UNLIKELY(dev->broken))
+		return NULL;
+	return vu__ring_pop(ring_of(dev, vq), sz);
+}
+
+void vu_queue_unpop(VuDev *dev, VuVirtq *vq, VuVirtqElement *elem, size_t len)
+{
+	(void)len;
+	vu__ring_unpop(ring_of(dev, vq), elem);
+}
+
+bool vu_queue_rewind(VuDev *dev, VuVirtq *vq, unsigned int num)
+{
+	return vu__ring_rewind(ring_of(dev, vq), num);
+}
+
+void vu_queue_fill(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem, unsigned int len,
+		   unsigned int idx)
+{
+	(void)vu__ring_fill(ring_of(dev, vq), elem, len, idx);
+}
+
+void vu_queue_flush(VuDev *dev, VuVirtq *vq, unsigned int num)
+{
+	vu__ring_flush(ring_of(dev, vq), num);
+}
+
+void vu_queue_push(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem, unsigned int len)
+{
+	struct vu__ring *r = ring_of(dev, vq);
+
+	if (vu__ring_fill(r, elem, len, 0))
+		vu__ring_flush(r, 1);
+}
+
+void vu_queue_set_notification(VuDev *dev, VuVirtq *vq, int enable)
+{
+	vu__ring_set_notification(ring_of(dev, vq), enable);
+}
+
+void vu_queue_get_avail_bytes(VuDev *vdev, VuVirtq *vq, unsigned int *in_bytes,
+			      unsigned int *out_bytes, unsigned max_in_bytes,
+			      unsigned max_out_bytes)
+{
+	unsigned int in = 0, out = 0;
+
+	if (!vdev->broken)
+		vu__ring_avail_bytes(ring_of(vdev, vq), &in, &out, max_in_bytes,
+				     max_out_bytes);
+	if (in_bytes)
+		*in_bytes = in;
+	if (out_bytes)
+		*out_bytes = out;
+}
+
+bool vu_queue_avail_bytes(VuDev *dev, VuVirtq *vq, unsigned int in_bytes,
+			  unsigned int out_bytes)
+{
+	unsigned int in, out;
+
+	vu_queue_get_avail_bytes(dev, vq, &in, &out, in_bytes, out_bytes);
+	return in_bytes <= in && out_bytes <= out;
+}
+
+/* "In-band notifications": the call goes over the channel. */
+VU_COLD static void call_in_band(struct vu__dev *d, VuVirtq *vq, bool sync)
+{
+	struct vu__msg m;
+
+	vu__msg_init(&m, VU__BACKEND_VRING_CALL);
+	m.payload.state.index = vu__queue_index(vu__queue_of(d->pub, vq));
+	m.size = sizeof(m.payload.state);
+	(void)vu__channel_request(d, &m, sync);
+}
+
+static void notify(VuDev *dev, VuVirtq *vq, bool sync)
+{
+	struct vu__dev *d = vu__dev_of(dev);
+	int call_fd;
+
+	if (VU_UNLIKELY(dev->broken) || !vu__ring_should_call(ring_of(dev, vq)))
+		return;
+	/* The control thread may be hiding the number; the file behind it stays ours. */
+	call_fd = __atomic_load_n(&vq->call_fd, __ATOMIC_ACQUIRE);
+	if (VU_LIKELY(call_fd >= 0))
+		vu__event_signal(call_fd);
+	else if (vu__dev_has(d, VU__PF_INBAND_NOTIFICATIONS))
+		call_in_band(d, vq, sync);
+}
+
+void vu_queue_notify(VuDev *dev, VuVirtq *vq)
+{
+	notify(dev, vq, false);
+}
+
+void vu_queue_notify_sync(VuDev *dev, VuVirtq *vq)
+{
+	notify(dev, vq, true);
+}
+
+const char *vu_queue_broken_reason(VuDev *dev, VuVirtq *vq)
+{
+	const struct vu__ring *r = ring_of(dev, vq);
+
+	return r->broken[0] ? r->broken : NULL;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The memory table.  A new map is made and every running ring is found in it before
+ * anything changes; a refused request leaves the old one.  Control thread.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "backend/dev.h"
+#include "base/log.h"
+#include "base/sys.h"
+
+static struct vu__region_desc desc_of(const struct vu__region_payload *p)
+{
+	return (struct vu__region_desc){p->gpa, p->size, p->uaddr, p->mmap_offset};
+}
+
+/* Where each running ring will be; others keep their zeros. */
+static int resolve_all(struct vu__dev *d, const struct vu__memmap *map, VuRing *rings)
+{
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		struct vu__queue *q = &d->queues[i];
+		int ret;
+
+		if (!q->ring.can_push)
+			continue;
+		ret = vu__queue_resolve(q, map, &rings[i]);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Moves one running queue over to the new map. */
+static int move_queue(struct vu__queue *q, struct vu__memmap *map, const VuRing *ring)
+{
+	int ret;
+
+	vu__queue_quiesce(q);
+	ret = vu__ring_set_map(&q->ring, map);
+	if (!ret) {
+		VuRing *to = &vu__queue_pub(q)->vring;
+
+		to->desc = ring->desc;
+		to->avail = ring->avail;
+		to->used = ring->used;
+	}
+	vu__queue_resume(q);
+	return ret;
+}
+
+/*
+ * Makes @map the device's.  The rings of queues that run stay where they are in the
+ * guest, so each can be moved by itself; one that cannot keeps its old memory mapped
+ * and breaks rather than hold everything back.
+ */
+static void publish(struct vu__dev *d, struct vu__memmap *map, const VuRing *rings)
+{
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		struct vu__queue *q = &d->queues[i];
+		int ret;
+
+		if (!q->ring.can_push)
+			continue;
+		ret = move_queue(q, map, &rings[i]);
+		if (ret)
+			vu__ring_break(&q->ring, "new memory table: %s", strerror(-ret));
+	}
+	vu__memmap_put(d->map);
+	d->map = vu__memmap_get(map);
+	vu__dev_mirror_regions(d);
+	/* What was available stays so, but its kick may have come while nobody looked. */
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		struct vu__queue *q = &d->queues[i];
+
+		if (!q->ring.can_push)
+			continue;
+		vu__queue_kick_self(q);
+	}
+}
+
+static int use_regions(struct vu__dev *d, struct vu__region *const *regions, unsigned int n)
+{
+	VU_CLEANUP_FREE VuRing *rings =
+		vu__sys.calloc(d->pub->max_queues, sizeof(*rings));
+	struct vu__memmap *map;
+	int ret;
+
+	if (!rings)
+		return -ENOMEM;
+	ret = vu__memmap_new(regions, n, &map, d->why, sizeof(d->why));
+	if (ret)
+		return ret;
+	ret = resolve_all(d, map, rings);
+	if (!ret)
+		publish(d, map, rings);
+	vu__memmap_put(map);
+	return ret;
+}
+
+static int map_region(struct vu__dev *d, const struct vu__region_payload *p, int fd,
+		      struct vu__region **out)
+{
+	struct vu__region_desc desc = desc_of(p);
+	int ret = vu__region_new(&desc, fd, out, d->why, sizeof(d->why));
+
+	if (!ret)
+		vu__debug(VU__DEBUG_MEM, "region at 0x%llx of 0x%llx bytes",
+			  (unsigned long long)desc.gpa, (unsigned long long)desc.size);
+	return ret;
+}
+
+int vu__req_set_mem_table(struct vu__dev *d, struct vu__msg *m)
+{
+	const struct vu__mem_table_payload *table = &m->payload.mem_table;
+	struct vu__region *regions[VU__REGIONS_MAX] = {NULL};
+	unsigned int n = 0;
+	int ret = 0;
+
+	for (; n < table->nregions && !ret; n++)
+		ret = map_region(d, &table->regions[n], m->fds[n], &regions[n]);
+	if (ret)
+		n--;
+	else
+		ret = use_regions(d, regions, n);
+	/* The map has references of its own. */
+	while (n--)
+		vu__region_put(regions[n]);
+	return ret;
+}
+
+int vu__req_get_max_mem_slots(struct vu__dev *d, struct vu__msg *m)
+{
+	(void)d;
+	vu__msg_make_reply_u64(m, VU__MAX_REGIONS);
+	return VU__REPLY;
+}
+
+int vu__req_add_mem_reg(struct vu__dev *d, struct vu__msg *m)
+{
+	VU_CLEANUP_FREE struct vu__region **regions = NULL;
+	struct vu__region *added;
+	unsigned int n = d->map->n;
+	int ret;
+
+	if (n == VU__MAX_REGIONS)
+		return vu__refuse(d, -ENOSPC, "there are %u regions already", n);
+	regions = vu__sys.calloc(n + 1, sizeof(*regions));
+	if (!regions)
+		return -ENOMEM;
+	ret = map_region(d, &m->payload.mem_reg.region, m->fds[0], &added);
+	if (ret)
+		return ret;
+	memcpy(regions, d->map->regions, n * sizeof(*regions));
+	regions[n] = added;
+	ret = use_regions(d, regions, n + 1);
+	vu__region_put(added);
+	return ret;
+}
+
+/* The file offset plays no part: guest address, front-end address and size are the key. */
+static bool is_region(const struct vu__region *r, const struct vu__region_payload *p)
+{
+	return r->desc.gpa == p->gpa && r->desc.uaddr == p->uaddr && r->desc.size == p->size;
+}
+
+int vu__req_rem_mem_reg(struct vu__dev *d, struct vu__msg *m)
+{
+	const struct vu__region_payload *p = &m->payload.mem_reg.region;
+	VU_CLEANUP_FREE struct vu__region **regions = NULL;
+	unsigned int n = 0;
+
+	regions = vu__sys.calloc(d->map->n + 1, sizeof(*regions));
+	if (!regions)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < d->map->n; i++) {
+		if (!is_region(d->map->regions[i], p))
+			regions[n++] = d->map->regions[i];
+	}
+	if (n == d->map->n)
+		return vu__refuse(d, -ENOENT, "no region of 0x%llx bytes at 0x%llx",
+				  (unsigned long long)p->size, (unsigned long long)p->gpa);
+	return use_regions(d, regions, n);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests about one queue.  Their queue index has been checked.  Control thread. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "backend/dev.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#define RING_SIZE_MAX 32768
+
+static struct vu__queue *queue_of(struct vu__dev *d, const struct vu__msg *m)
+{
+	return &d->queues[vu__msg_queue(m, VU__TO_BACKEND)];
+}
+
+int vu__req_set_vring_num(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	unsigned int num = m->payload.state.num;
+
+	if (vu__queue_pub(q)->started || q->stopping)
+		return vu__refuse(d, -EBUSY, "queue %d is running", vu__queue_index(q));
+	if (!vu__is_pow2(num) || num > RING_SIZE_MAX)
+		return vu__refuse(d, -EINVAL, "queue %d: a ring of %u entries",
+				  vu__queue_index(q), num);
+	vu__queue_pub(q)->vring.num = num;
+	return VU__DONE;
+}
+
+/* Addresses of a running queue change, perhaps only its log address. */
+static int readdress(struct vu__queue *q, const VuRing *ring)
+{
+	vu__queue_quiesce(q);
+	vu__queue_pub(q)->vring = *ring;
+	vu__queue_resume(q);
+	return VU__DONE;
+}
+
+int vu__req_set_vring_addr(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	VuVirtq *vq = vu__queue_pub(q);
+	struct vhost_vring_addr before = vq->vra;
+	bool had_addr = q->has_addr;
+	VuRing ring;
+	int ret = 0;
+
+	vq->vra = m->payload.addr;
+	q->has_addr = true;
+	/* Without a size there is nothing to check yet; starting checks again. */
+	if (vq->vring.num)
+		ret = vu__queue_resolve(q, d->map, &ring);
+	if (!ret && vq->vring.num && q->ring.can_push)
+		return readdress(q, &ring);
+	if (!ret && vq->started)
+		ret = vu__queue_start(q);
+	if (ret) {
+		vq->vra = before;
+		q->has_addr = had_addr;
+	}
+	return ret;
+}
+
+int vu__req_set_vring_base(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	VuVirtq *vq = vu__queue_pub(q);
+
+	if (q->ring.can_push)
+		return vu__refuse(d, -EBUSY, "queue %d is running", vu__queue_index(q));
+	if (m->payload.state.num > UINT16_MAX)
+		return vu__refuse(d, -EINVAL, "queue %d: index %u", vu__queue_index(q),
+				  m->payload.state.num);
+	vq->last_avail_idx = m->payload.state.num;
+	vq->shadow_avail_idx = vq->last_avail_idx;
+	return VU__DONE;
+}
+
+int vu__req_get_vring_base(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+
+	if (vu__queue_pub(q)->started)
+		vu__queue_begin_stop(q);
+	return vu__drain_begin(d, q);
+}
+
+int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	VuVirtq *vq = vu__queue_pub(q);
+	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
+	int ret = fd < 0 ? 0 : vu__fd_set_nonblock(fd);
+
+	if (ret)
+		return vu__refuse(d, ret, "queue %d: kick eventfd", vu__queue_index(q));
+	if (q->stopping)
+		return vu__refuse(d, -EBUSY, "queue %d is stopping", vu__queue_index(q));
+	/* A device must not see a started queue start: it would set up twice. */
+	if (vq->started)
+		vu__queue_begin_stop(q);
+	vu__queue_end_stop(q);
+	vq->kick_fd = vu__steal_fd(&fd);
+	ret = vu__queue_start(q);
+	if (ret)
+		vu__queue_end_stop(q);
+	return ret;
+}
+
+/*
+ * Moves @fd onto the number that the queue's thread uses, atomically for it, or hides
+ * that number if there is none any more.
+ */
+static int move_to_slot(int *slot, int *shown, int fd)
+{
+	int ret = 0;
+
+	if (fd < 0) {
+		__atomic_store_n(shown, -1, __ATOMIC_RELEASE);
+		return 0;
+	}
+	ret = vu__fd_set_nonblock(fd);
+	if (ret)
+		return ret;
+	if (*slot < 0)
+		*slot = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	else
+		ret = dup3(fd, *slot, O_CLOEXEC);
+	if (*slot < 0 || ret < 0)
+		return -errno;
+	__atomic_store_n(shown, *slot, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int vu__req_set_vring_call(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	VuVirtq *vq = vu__queue_pub(q);
+	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
+	int ret = move_to_slot(&q->call_slot, &vq->call_fd, fd);
+
+	if (ret)
+		return vu__refuse(d, ret, "queue %d: call eventfd: %s", vu__queue_index(q),
+				  strerror(-ret));
+	/* A call may have gone to the old one while it was being replaced. */
+	if (vq->call_fd >= 0 && vq->started)
+		vu__event_signal(vq->call_fd);
+	return VU__DONE;
+}
+
+int vu__req_set_vring_err(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
+	int ret = move_to_slot(&q->err_slot, &vu__queue_pub(q)->err_fd, fd);
+
+	if (ret)
+		return vu__refuse(d, ret, "queue %d: error eventfd: %s", vu__queue_index(q),
+				  strerror(-ret));
+	return VU__DONE;
+}
+
+int vu__req_set_vring_enable(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	unsigned int enable = m->payload.state.num;
+
+	if (enable > 1)
+		return vu__refuse(d, -EINVAL, "queue %d: enable is 0 or 1, not %u",
+				  vu__queue_index(q), enable);
+	vu__queue_pub(q)->enable = enable;
+	if (d->ext.queue_enabled)
+		d->ext.queue_enabled(d->pub, vu__queue_index(q), enable);
+	/* What came while it was disabled has been kicked for already. */
+	if (enable && q->ring.can_pop)
+		vu__queue_kick_self(q);
+	return VU__DONE;
+}
+
+int vu__req_vring_kick(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	VuVirtq *vq = vu__queue_pub(q);
+
+	if (vq->started && vq->handler)
+		vq->handler(d->pub, vu__queue_index(q));
+	return VU__DONE;
+}

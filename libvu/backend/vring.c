@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A queue's life: found in memory, started, stopped, broken.  "Starting and stopping".
+ * Control thread.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "backend/dev.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/split.h"
+
+void vu__queue_quiesce(struct vu__queue *q)
+{
+	struct vu__dev *d = q->dev;
+
+	if (d->ext.quiesce)
+		d->ext.quiesce(d->pub, vu__queue_index(q));
+}
+
+void vu__queue_resume(struct vu__queue *q)
+{
+	struct vu__dev *d = q->dev;
+
+	if (d->ext.resume)
+		d->ext.resume(d->pub, vu__queue_index(q));
+}
+
+static int find_part(struct vu__queue *q, const struct vu__memmap *map, uint64_t addr,
+		     uint64_t size, uint64_t align, const char *what, void **out)
+{
+	*out = NULL;
+	if (addr % align)
+		return vu__refuse(q->dev, -EINVAL, "queue %d: %s at 0x%" PRIx64
+				  " is not aligned to %" PRIu64,
+				  vu__queue_index(q), what, addr, align);
+	*out = vu__memmap_find_uaddr(map, addr, size);
+	if (!*out || (uintptr_t)*out % align)
+		return vu__refuse(q->dev, -EFAULT, "queue %d: %s of %" PRIu64
+				  " bytes at 0x%" PRIx64 " is not in one region",
+				  vu__queue_index(q), what, size, addr);
+	return 0;
+}
+
+int vu__queue_resolve(struct vu__queue *q, const struct vu__memmap *map, VuRing *ring)
+{
+	const VuVirtq *vq = vu__queue_pub(q);
+	const struct vhost_vring_addr *a = &vq->vra;
+	unsigned int num = vq->vring.num;
+	bool event = vu__has_bit(q->dev->pub->features, VU__F_EVENT_IDX);
+	void *desc, *avail, *used;
+	int ret;
+
+	ret = find_part(q, map, a->desc_user_addr, vu__split_desc_size(num), 16,
+			"descriptor table", &desc);
+	if (!ret)
+		ret = find_part(q, map, a->avail_user_addr, vu__split_avail_size(num, event),
+				2, "available ring", &avail);
+	if (!ret)
+		ret = find_part(q, map, a->used_user_addr, vu__split_used_size(num, event), 4,
+				"used ring", &used);
+	if (ret)
+		return ret;
+	*ring = vq->vring;
+	ring->desc = desc;
+	ring->avail = avail;
+	ring->used = used;
+	ring->log_guest_addr = a->log_guest_addr;
+	ring->flags = a->flags;
+	return 0;
+}
+
+/* Runs in the queue's thread. */
+static void on_break(struct vu__ring *r, void *opaque)
+{
+	struct vu__queue *q = opaque;
+	struct vu__dev *d = q->dev;
+	int idx = vu__queue_index(q);
+	int err_fd = __atomic_load_n(&r->vq->err_fd, __ATOMIC_ACQUIRE);
+
+	vu__error("queue %d is broken until it is restarted: %s", idx, r->broken);
+	if (err_fd >= 0) {
+		vu__event_signal(err_fd);
+	} else if (vu__dev_has(d, VU__PF_INBAND_NOTIFICATIONS)) {
+		struct vu__msg m;
+
+		vu__msg_init(&m, VU__BACKEND_VRING_ERR);
+		m.payload.state.index = idx;
+		m.size = sizeof(m.payload.state);
+		(void)vu__channel_request(d, &m, false);
+	}
+	if (d->ext.queue_broken)
+		d->ext.queue_broken(d->pub, idx, r->broken);
+}
+
+/* An in-order device has completed all before the used index and nothing after it. */
+static void choose_resume_point(struct vu__queue *q)
+{
+	const VuDevIface *iface = q->dev->pub->iface;
+	VuVirtq *vq = vu__queue_pub(q);
+	uint16_t used = vu__split_used_idx(vq->vring.used);
+	int idx = vu__queue_index(q);
+
+	if (vq->last_avail_idx == used)
+		return;
+	if (iface->queue_is_processed_in_order &&
+	    iface->queue_is_processed_in_order(q->dev->pub, idx)) {
+		vq->last_avail_idx = used;
+		return;
+	}
+	vu__debug(VU__DEBUG_RING, "queue %d resumes at %u, the used index is %u", idx,
+		  vq->last_avail_idx, used);
+}
+
+/* True if there is something to pop already. */
+static int go_live(struct vu__queue *q, bool *pending)
+{
+	VuVirtq *vq = vu__queue_pub(q);
+	struct vu__ring *r = &q->ring;
+	uint64_t features = q->dev->pub->features;
+	VuRing ring;
+	int ret;
+
+	ret = vu__queue_resolve(q, q->dev->map, &ring);
+	if (!ret)
+		ret = vu__ring_prepare(r, vq->vring.num);
+	if (!ret)
+		ret = vu__ring_set_map(r, q->dev->map);
+	if (ret)
+		return ret;
+	vq->vring = ring;
+	r->event_idx = vu__has_bit(features, VU__F_EVENT_IDX);
+	r->indirect = vu__has_bit(features, VU__F_INDIRECT_DESC);
+	r->notify_on_empty = vu__has_bit(features, VU__F_NOTIFY_ON_EMPTY);
+	r->on_break = on_break;
+	r->opaque = q;
+	choose_resume_point(q);
+	*pending = vu__ring_start(r);
+	return 0;
+}
+
+int vu__queue_start(struct vu__queue *q)
+{
+	VuDev *dev = q->dev->pub;
+	VuVirtq *vq = vu__queue_pub(q);
+	int idx = vu__queue_index(q);
+	bool pending = false;
+
+	if (vq->vring.num && q->has_addr) {
+		int ret = go_live(q, &pending);
+
+		if (ret)
+			return ret;
+	}
+	vq->started = true;
+	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u%s", idx, vq->vring.num,
+		  vq->last_avail_idx, q->ring.can_pop ? "" : " without a ring");
+	if (dev->iface->queue_set_started)
+		dev->iface->queue_set_started(dev, idx, true);
+	vu__queue_update_watch(q);
+	if (pending)
+		vu__queue_kick_self(q);
+	return 0;
+}
+
+void vu__queue_begin_stop(struct vu__queue *q)
+{
+	VuDev *dev = q->dev->pub;
+	VuVirtq *vq = vu__queue_pub(q);
+	int idx = vu__queue_index(q);
+
+	vu__queue_quiesce(q);
+	q->ring.can_pop = false;
+	vu__queue_resume(q);
+	vq->started = false;
+	if (dev->iface->queue_set_started)
+		dev->iface->queue_set_started(dev, idx, false);
+	vu__debug(VU__DEBUG_RING, "queue %d stops at %u with %d in flight", idx,
+		  vq->last_avail_idx, vq->inuse);
+}
+
+static void close_kick(struct vu__queue *q)
+{
+	VuVirtq *vq = vu__queue_pub(q);
+
+	if (vq->kick_fd < 0)
+		return;
+	if (q->watched)
+		q->dev->pub->remove_watch(q->dev->pub, vq->kick_fd);
+	q->watched = false;
+	close(vq->kick_fd);
+	vq->kick_fd = -1;
+}
+
+void vu__queue_end_stop(struct vu__queue *q)
+{
+	VuVirtq *vq = vu__queue_pub(q);
+
+	if (q->ring.can_push && vq->inuse)
+		vu__warn("queue %d is stopped with %d elements in flight, which are lost",
+			 vu__queue_index(q), vq->inuse);
+	vq->started = false;
+	q->stopping = false;
+	vu__ring_stop(&q->ring);
+	close_kick(q);
+}
+
+static void kicked(VuDev *dev, int condition, void *data)
+{
+	struct vu__queue *q = data;
+	VuVirtq *vq = vu__queue_pub(q);
+	uint64_t value;
+	int ret;
+
+	(void)condition;
+	if (dev->broken || vq->kick_fd < 0)
+		return;
+	ret = vu__event_consume(vq->kick_fd, &value);
+	if (ret) {
+		/* Nothing more will come from there, and it would be readable for ever. */
+		vu__ring_break(&q->ring, "reading the kick eventfd failed (%d)", ret);
+		dev->remove_watch(dev, vq->kick_fd);
+		q->watched = false;
+		return;
+	}
+	if (vq->handler)
+		vq->handler(dev, vu__queue_index(q));
+}
+
+void vu__queue_update_watch(struct vu__queue *q)
+{
+	VuDev *dev = q->dev->pub;
+	VuVirtq *vq = vu__queue_pub(q);
+
+	if (vq->kick_fd < 0)
+		return;
+	if (vq->handler)
+		dev->set_watch(dev, vq->kick_fd, VU_WATCH_IN, kicked, q);
+	else if (q->watched)
+		dev->remove_watch(dev, vq->kick_fd);
+	q->watched = vq->handler;
+}
+
+void vu__queue_kick_self(struct vu__queue *q)
+{
+	VuVirtq *vq = vu__queue_pub(q);
+	VuDev *dev = q->dev->pub;
+
+	if (vq->kick_fd >= 0)
+		vu__event_signal(vq->kick_fd);
+	else if (vq->handler && vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS))
+		vq->handler(dev, vu__queue_index(q));
+}
+
+void vu_set_queue_handler(VuDev *dev, VuVirtq *vq, vu_queue_handler_cb handler)
+{
+	vq->handler = handler;
+	vu__queue_update_watch(vu__queue_of(dev, vq));
+}

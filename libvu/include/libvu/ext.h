@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a back-end may use beyond the libvhost-user interface.
+ *
+ * Threads: as <libvu/libvhost-user.h> says; calls here belong to the control thread
+ * unless they say otherwise.
+ */
+#ifndef LIBVU_EXT_H
+#define LIBVU_EXT_H
+
+#include <libvu/libvhost-user.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/*
+ * Callbacks a libvhost-user device does not know.  Zero the structure, set size to
+ * sizeof(struct vu_ext_ops), then what is wanted; it may grow in later versions.
+ */
+struct vu_ext_ops {
+	size_t size;
+	/*
+	 * For a device that serves queues in threads of their own.  After quiesce
+	 * returns, the thread of queue @qidx is outside every vu_*() call and stays so
+	 * until resume is called; the library then changes what that queue uses (its
+	 * memory map, its ring).  Called in the control thread, for started queues,
+	 * always in pairs, never nested for one queue.
+	 */
+	void (*quiesce)(VuDev *dev, int qidx);
+	void (*resume)(VuDev *dev, int qidx);
+	/*
+	 * The front-end sent VHOST_USER_RESET_DEVICE: every queue has been stopped and
+	 * disabled; the device forgets what the driver told it.
+	 */
+	void (*reset)(VuDev *dev);
+	/*
+	 * The driver broke queue @qidx; @why is a text for a person, valid during the
+	 * call.  Called once a break, in the thread that served the queue.
+	 */
+	void (*queue_broken)(VuDev *dev, int qidx, const char *why);
+	/*
+	 * The front-end enabled or disabled queue @qidx (VHOST_USER_SET_VRING_ENABLE).
+	 */
+	void (*queue_enabled)(VuDev *dev, int qidx, bool enabled);
+};
+
+/**
+ * vu_set_ext_ops - give a device further callbacks
+ * @dev: after vu_init(), before the first vu_dispatch()
+ * @ops: copied
+ *
+ * Returns: 0; -EINVAL if @ops has a size this library cannot read: smaller than its
+ * first member, or larger than it knows with something set there.
+ */
+int vu_set_ext_ops(VuDev *dev, const struct vu_ext_ops *ops);
+
+/**
+ * vu_stop_queues - stop every started queue
+ * @dev: the device
+ *
+ * Calls queue_set_started(false) for each, as VHOST_USER_GET_VRING_BASE does, and
+ * forgets what is then still in flight.  For a device that must finish with its threads
+ * before vu_deinit(), which does not call back.
+ */
+void vu_stop_queues(VuDev *dev);
+
+/**
+ * vu_set_drain_timeout - how long a stopping queue may finish what is in flight
+ * @dev: the device
+ * @ms: milliseconds, 10,000 unless set; 0: not at all
+ *
+ * VHOST_USER_GET_VRING_BASE is answered when every popped element has been pushed, or
+ * after this time; what is pushed later is dropped.
+ */
+void vu_set_drain_timeout(VuDev *dev, unsigned int ms);
+
+/**
+ * vu_get_region_count - how many regions of memory the guest has
+ * @dev: the device
+ */
+unsigned int vu_get_region_count(VuDev *dev);
+
+/**
+ * vu_get_region - one of them
+ * @dev: the device
+ * @i: less than vu_get_region_count(); they are sorted by guest address
+ * @region: out
+ *
+ * Returns: false if there are not so many.
+ */
+bool vu_get_region(VuDev *dev, unsigned int i, VuDevRegion *region);
+
+/**
+ * vu_queue_broken_reason - why the driver's mistake broke a queue
+ * @dev: the device
+ * @vq: the queue
+ *
+ * Returns: a text, valid until the queue is started again; NULL if it is not broken.
+ */
+const char *vu_queue_broken_reason(VuDev *dev, VuVirtq *vq);
+
+/**
+ * vu_version - the library's version, such as "0.1.0"
+ *
+ * Any thread.
+ */
+const char *vu_version(void);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif
