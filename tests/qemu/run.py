@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""vu-blk under real guests: run.py --assets DIR --vu-blk PROGRAM [--qemu 7|10] [CASE...]
+
+Prints TAP.  Each case starts vu-blk, boots guests that write and check the disk, and
+looks at the image afterwards.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from vm import Backend, Failed, Qemu  # noqa: E402
+
+DISK_MIB = 64
+STEP_SECONDS = 240
+
+
+class Context:
+    def __init__(self, options, qemu, name, workdir):
+        self.options = options
+        self.qemu = qemu
+        self.name = name
+        self.workdir = workdir
+        self.children = []
+        self.image = os.path.join(workdir, "disk.img")
+        with open(self.image, "wb") as f:
+            f.truncate(DISK_MIB << 20)
+
+    def backend(self, *args):
+        b = Backend(self.options.vu_blk, os.path.join(self.workdir, "blk.sock"),
+                    self.image, *args)
+        self.children.append(b)
+        return b
+
+    def guest(self, backend, *steps, **more):
+        g = Qemu(self.qemu, self.options.assets, backend.sock, steps,
+                 workdir=self.workdir, **more)
+        self.children.append(g)
+        return g
+
+    def end_backend(self, backend):
+        """SIGTERM ends it soon, with status 0, and its socket goes away."""
+        begin = time.monotonic()
+        status = backend.end()
+        if status != 0:
+            raise Failed("vu-blk ended with %s:\n%s" % (status, "\n".join(backend.lines)))
+        if time.monotonic() - begin > 5:
+            raise Failed("vu-blk took %.1f s to end" % (time.monotonic() - begin))
+        if os.path.exists(backend.sock):
+            raise Failed("vu-blk left its socket behind")
+
+    def clean(self):
+        for c in reversed(self.children):
+            c.end(signal.SIGKILL)
+
+
+def sh(*argv):
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise Failed("%s: %s" % (" ".join(argv), done.stdout))
+    return done.stdout
+
+
+def one_queue(ctx):
+    b = ctx.backend("--serial=serial-0123456789")
+    r = ctx.guest(b, "info", "rand", "zero", "writecache", "fill", "check", ops=4000).run(
+        STEP_SECONDS)
+    for want in ("serial=serial-0123456789", "sectors=%d" % (DISK_MIB << 11), "queues=1",
+                 "block=512", "write-back"):
+        if want not in r["info"]:
+            raise Failed("the guest saw '%s', not %s" % (r["info"], want))
+    ctx.end_backend(b)
+    return r["rand"]
+
+
+def two_queues_with_threads(ctx):
+    # As many as the guest has processors: it uses no more.
+    b = ctx.backend("--num-queues=4", "--threads")
+    r = ctx.guest(b, "info", "rand", "fill", "check", queues=4, threads=4, ops=2500).run(
+        STEP_SECONDS)
+    if "queues=2" not in r["info"]:
+        raise Failed("the guest saw '%s', not 2 queues" % r["info"])
+    ctx.end_backend(b)
+    return r["rand"]
+
+
+def many_queues_in_one_loop(ctx):
+    b = ctx.backend("--num-queues=4", "--cache=buffered", "--block-size=4096")
+    r = ctx.guest(b, "info", "filesystem", queues=4).run(STEP_SECONDS)
+    if "block=4096" not in r["info"]:
+        raise Failed("the guest saw '%s', not blocks of 4096" % r["info"])
+    ctx.end_backend(b)
+
+
+def device_reset(ctx):
+    b = ctx.backend("--num-queues=2", "--threads")
+    ctx.guest(b, "fill", "rebind", "check", "rebind", "rand", queues=2, ops=1000).run(STEP_SECONDS)
+    ctx.end_backend(b)
+
+
+def guest_reboot(ctx):
+    b = ctx.backend()
+    g = ctx.guest(b, "fill", "check", "reboot", reboots=True, seed=5)
+    for _ in range(2):
+        for step in ("fill", "check", "reboot"):
+            g.wait_step(step, STEP_SECONDS)
+    g.end(signal.SIGKILL)
+    # The contents outlive the monitor too.
+    ctx.guest(b, "check", seed=5).run(STEP_SECONDS)
+    ctx.end_backend(b)
+
+
+def file_system(ctx):
+    b = ctx.backend("--num-queues=2", "--threads", "--cache=direct")
+    r = ctx.guest(b, "filesystem", queues=2).run(STEP_SECONDS)
+    ctx.end_backend(b)
+    sh("e2fsck", "-f", "-n", ctx.image)
+    return r["filesystem"]
+
+
+def host_and_guest_agree(ctx):
+    sh("qemu-io", "-f", "raw", "-c", "write -P 0x5a 0 1M", ctx.image)
+    b = ctx.backend()
+    ctx.guest(b, "hostpattern").run(STEP_SECONDS)
+    ctx.end_backend(b)
+    sh("qemu-io", "-f", "raw", "-c", "read -P 0x5a 0 1M", "-c", "read -P 0xa5 1M 1M",
+       "-c", "read -P 0 2M 1M", ctx.image)
+    out = sh("qemu-img", "info", "-f", "raw", ctx.image)
+    if "virtual size: %d MiB" % DISK_MIB not in out:
+        raise Failed("qemu-img: " + out)
+
+
+def read_only(ctx):
+    before = sh("sha256sum", ctx.image)
+    b = ctx.backend("--read-only")
+    ctx.guest(b, "readonly").run(STEP_SECONDS)
+    ctx.end_backend(b)
+    if sh("sha256sum", ctx.image) != before:
+        raise Failed("the image has changed")
+
+
+def monitor_killed(ctx):
+    b = ctx.backend("--num-queues=2", "--threads")
+    ctx.guest(b, "fill", queues=2, seed=9).run(STEP_SECONDS)
+    g = ctx.guest(b, "check", "rand", queues=2, seed=9, ops=1000000)
+    g.wait_step("check", STEP_SECONDS)
+    # In the middle of its I/O.
+    g.end(signal.SIGKILL)
+    ctx.guest(b, "fill", "check", queues=2, seed=10).run(STEP_SECONDS)
+    ctx.end_backend(b)
+
+
+def back_end_ends_under_load(ctx):
+    b = ctx.backend("--num-queues=2", "--threads")
+    g = ctx.guest(b, "info", "rand", queues=2, ops=1000000)
+    g.wait_step("info", STEP_SECONDS)
+    ctx.end_backend(b)
+
+
+CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
+         guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
+         back_end_ends_under_load]
+
+
+def qemus(options):
+    found = []
+    if options.qemu in (None, "7"):
+        found.append(("QEMU 7.2", ["qemu-system-x86_64"]))
+    if options.qemu in (None, "10"):
+        root = os.path.join(options.assets, "qemu10/usr")
+        found.append(("QEMU 10", [os.path.join(root, "bin/qemu-system-x86_64"),
+                                  "-L", os.path.join(root, "share/qemu"),
+                                  "-L", os.path.join(root, "share/seabios")]))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--assets", required=True)
+    parser.add_argument("--vu-blk", required=True)
+    parser.add_argument("--qemu", choices=("7", "10"))
+    parser.add_argument("cases", nargs="*")
+    options = parser.parse_args()
+    options.assets = os.path.abspath(options.assets)
+    options.vu_blk = os.path.abspath(options.vu_blk)
+    cases = [c for c in CASES if not options.cases or c.__name__ in options.cases]
+    runs = [(q, c) for q in qemus(options) for c in cases]
+    failed = 0
+    print("1..%d" % len(runs), flush=True)
+    for n, ((version, qemu), case) in enumerate(runs, 1):
+        workdir = tempfile.mkdtemp(prefix="vu-qemu.")
+        ctx = Context(options, qemu, version, workdir)
+        name = "%s: %s" % (version, case.__name__)
+        begin = time.monotonic()
+        try:
+            words = case(ctx) or ""
+            print("ok %d - %s # %.0f s %s" % (n, name, time.monotonic() - begin, words),
+                  flush=True)
+        except Failed as e:
+            failed += 1
+            print("not ok %d - %s" % (n, name))
+            print("\n".join("# " + line for line in str(e).split("\n")), flush=True)
+        finally:
+            ctx.clean()
+            shutil.rmtree(workdir)
+    return 1 if failed else 0
+
+
+sys.exit(main())
