@@ -1,13 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# assets.sh DIR: puts into DIR what the guests need and nothing is installed for:
+# assets.sh [--without-qemu10] DIR: puts into DIR what the guests need and nothing is installed for:
 #   kernel      a Debian kernel, taken from its package
 #   initrd      modules, busybox, the verifier, the tools of ext4
 #   qemu10/     QEMU 10 of bookworm-backports, unpacked beside the machine's own
 # A folder that is complete is left as it is.
 set -eu
 src=$(cd "$(dirname "$0")" && pwd)
+with_qemu10=yes
+if [ "$1" = --without-qemu10 ]; then
+    with_qemu10=no
+    shift
+fi
 dir=$1
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -116,4 +121,4 @@ get_qemu10() {
 apt_lists
 get_kernel
 make_initrd
-get_qemu10
+[ "$with_qemu10" = no ] || get_qemu10

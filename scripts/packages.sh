@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What Debian 12 packages which job needs; read by scripts/demo and scripts/test.
+
+packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev"
+packages_check="$packages_build libcmocka-dev"
+packages_clang="clang libclang-rt-14-dev llvm"
+packages_dist="xz-utils"
+packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \
+    binutils debian-archive-keyring"
+
+# install_packages NAME...: installs those that are missing; says so.
+install_packages() {
+    local missing="" p
+    for p in "$@"; do
+        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q '^install ok installed' ||
+            missing="$missing $p"
+    done
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        echo "these packages are needed, and only root can install them:$missing" >&2
+        return 1
+    fi
+    echo "installing:$missing"
+    # The lists of a new machine are empty, and those of an old one name what is gone.
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
+        > /dev/null 2>&1 ||
+        { apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+                $missing > /dev/null; }
+}
