@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The map, the shared library and the public headers name the same functions; headers
+# compile alone; files keep to their floor.
+set -u
+src=${top_srcdir:-../..}
+build=${top_builddir:-.}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+n=0 bad=0
+check() {
+    n=$((n + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $n - $2"
+    else
+        bad=1
+        echo "not ok $n - $2"
+        sed 's/^/# /' "$tmp/out"
+    fi
+}
+
+grep -o 'vu_[a-z0-9_]*;' "$src/libvu/libvu.map" | tr -d ';' | sort > "$tmp/map"
+nm -D --defined-only "$build/libvu/.libs/libvu.so" | awk '$2 == "T" {print $3}' |
+    sed 's/@.*//' | sort > "$tmp/library"
+diff "$tmp/map" "$tmp/library" > "$tmp/out"
+check $? "the library shows what the map names"
+
+nm -D --defined-only "$build/libvu/.libs/libvu.so" | grep -E ' [A-Z] ' | grep -v -E ' (A LIBVU|T vu_)' > "$tmp/out"
+[ ! -s "$tmp/out" ]
+check $? "and nothing else"
+
+# Prototypes: comments and bodies taken away, names before a parenthesis.
+for h in "$src"/libvu/include/libvu/*.h; do
+    ${CC:-cc} -E -P -fpreprocessed -dD "$h" 2> /dev/null
+done | grep -v -E '^ *(#|typedef)' | tr '\n' ' ' | tr ';{}' '\n\n\n' |
+    grep -v 'typedef' | grep -o -E '\bvu_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u > "$tmp/declared"
+comm -3 "$tmp/map" "$tmp/declared" > "$tmp/out"
+[ ! -s "$tmp/out" ]
+check $? "the headers declare what the map names"
+
+: > "$tmp/out"
+for h in "$src"/libvu/include/libvu/*.h; do
+    ${CC:-cc} -std=gnu11 -Wall -Wextra -Werror -I"$src/libvu/include" -x c -fsyntax-only "$h" \
+        >> "$tmp/out" 2>&1
+done
+[ ! -s "$tmp/out" ]
+check $? "each public header compiles alone"
+
+# What a floor may not include.
+: > "$tmp/out"
+grep -l -E '#include "(wire|core|backend|frontend)/' "$src"/libvu/base/*.[ch] >> "$tmp/out"
+grep -l -E '#include "(core|backend|frontend)/' "$src"/libvu/wire/*.[ch] >> "$tmp/out"
+grep -l -E '#include "(wire|backend|frontend)/' "$src"/libvu/core/*.[ch] >> "$tmp/out"
+grep -l -E '#include "(core|backend)/' "$src"/libvu/frontend/*.[ch] >> "$tmp/out"
+grep -l -E '#include "(frontend)/' "$src"/libvu/backend/*.[ch] >> "$tmp/out"
+[ ! -s "$tmp/out" ]
+check $? "files keep to their floor"
+echo "1..$n"
+exit $bad
