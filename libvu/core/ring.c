@@ -40,12 +40,12 @@ int vu__ring_prepare(struct vu__ring *r, unsigned int num)
 	return 0;
 }
 
-static void drop_retired(struct vu__ring *r)
+static void drop_list(struct vu__retired **list)
 {
-	while (r->retired) {
-		struct vu__retired *old = r->retired;
+	while (*list) {
+		struct vu__retired *old = *list;
 
-		r->retired = old->next;
+		*list = old->next;
 		vu__memmap_put(old->map);
 		free(old);
 	}
@@ -54,6 +54,7 @@ static void drop_retired(struct vu__ring *r)
 void vu__ring_destroy(struct vu__ring *r)
 {
 	vu__ring_stop(r);
+	drop_list(&r->orphans);
 	free(vu__steal_ptr(&r->head_gen));
 	free(vu__steal_ptr(&r->popped));
 	free(vu__steal_ptr(&r->iov));
@@ -102,15 +103,48 @@ bool vu__ring_start(struct vu__ring *r)
 	return vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
 }
 
+/* True if @list has @map already, so that stops do not add up. */
+static bool list_has(const struct vu__retired *list, const struct vu__memmap *map)
+{
+	while (list && list->map != map)
+		list = list->next;
+	return list;
+}
+
+/* Keeps the maps of what is in flight for as long as the ring lives. */
+static void orphan_maps(struct vu__ring *r)
+{
+	struct vu__retired *last = vu__sys.calloc(1, sizeof(*last));
+
+	if (last) {
+		*last = (struct vu__retired){.next = r->retired, .map = vu__steal_ptr(&r->map)};
+		r->retired = last;
+	}
+	while (r->retired) {
+		struct vu__retired *old = r->retired;
+
+		r->retired = old->next;
+		if (list_has(r->orphans, old->map)) {
+			vu__memmap_put(old->map);
+			free(old);
+		} else {
+			old->next = r->orphans;
+			r->orphans = old;
+		}
+	}
+}
+
 void vu__ring_stop(struct vu__ring *r)
 {
+	if (r->can_push && r->vq->inuse > 0)
+		orphan_maps(r);
 	r->can_pop = false;
 	r->can_push = false;
 	r->vq->inuse = 0;
 	r->vq->vring.desc = NULL;
 	r->vq->vring.avail = NULL;
 	r->vq->vring.used = NULL;
-	drop_retired(r);
+	drop_list(&r->retired);
 	vu__memmap_put(vu__steal_ptr(&r->map));
 }
 

@@ -42,6 +42,7 @@ struct vu__ring {
 	void *table;	   /* scratch for an indirect table that is not in one piece */
 	int drained_fd;	   /* eventfd to signal when nothing is in flight, or -1 */
 	struct vu__retired *retired;
+	struct vu__retired *orphans; /* of elements a stop did not wait for */
 	unsigned int alloc_num; /* the size the arrays above were made for */
 	char broken[160];	/* why the guest broke it; empty: it did not */
 	/* Called once when the ring breaks, in the thread that found out. */
@@ -62,7 +63,10 @@ void vu__ring_destroy(struct vu__ring *r);
  */
 bool vu__ring_start(struct vu__ring *r);
 
-/* The ring's memory is gone: nothing is popped or pushed any more. */
+/*
+ * The ring's memory is gone: nothing is popped or pushed any more.  What is still in
+ * flight stays mapped until vu__ring_destroy(): the device may be writing to it.
+ */
 void vu__ring_stop(struct vu__ring *r);
 
 /*

@@ -72,7 +72,8 @@ void vu_stop_queues(VuDev *dev);
  * @ms: milliseconds, 10,000 unless set; 0: not at all
  *
  * VHOST_USER_GET_VRING_BASE is answered when every popped element has been pushed, or
- * after this time; what is pushed later is dropped.
+ * after this time; what is pushed later is dropped.  The memory of such elements stays
+ * mapped until vu_deinit().
  */
 void vu_set_drain_timeout(VuDev *dev, unsigned int ms);
 
