@@ -165,6 +165,10 @@ static int check_shape(const struct vu__msg *m, enum vu__shape shape, char *why,
 		return refuse(why, why_size, "payload of %u bytes, not %u to %u", m->size, min,
 			      max);
 	}
+	/* With the padding at its end or without, nothing in between. */
+	if (shape == VU__SHAPE_INFLIGHT && m->size != min && m->size != max)
+		return refuse(why, why_size, "payload of %u bytes, not %u or %u", m->size, min,
+			      max);
 	if (shape == VU__SHAPE_MEM_TABLE && m->payload.mem_table.nregions > VU__REGIONS_MAX)
 		return refuse(why, why_size, "%u regions, more than %u",
 			      m->payload.mem_table.nregions, VU__REGIONS_MAX);

@@ -50,6 +50,12 @@ static int collect_fds(struct msghdr *h, struct vu__msg *m)
 	return overflow ? -E2BIG : 0;
 }
 
+/* A socket that blocks must honour a deadline too, in the middle of a message as well. */
+static int io_flags(int64_t deadline)
+{
+	return deadline < 0 ? 0 : MSG_DONTWAIT;
+}
+
 /* Reads exactly @len bytes.  1, 0 for an end before the first byte, or -errno. */
 static int recv_exact(int sock, uint8_t *buf, size_t len, struct vu__msg *m,
 		      int64_t deadline)
@@ -63,7 +69,7 @@ static int recv_exact(int sock, uint8_t *buf, size_t len, struct vu__msg *m,
 				   .msg_iovlen = 1,
 				   .msg_control = control.bytes,
 				   .msg_controllen = sizeof(control.bytes)};
-		ssize_t n = vu__sys.recvmsg(sock, &h, MSG_CMSG_CLOEXEC);
+		ssize_t n = vu__sys.recvmsg(sock, &h, MSG_CMSG_CLOEXEC | io_flags(deadline));
 		int ret;
 
 		if (n < 0 && errno == EINTR)
@@ -91,12 +97,6 @@ static int recv_message(int sock, struct vu__msg *m, int64_t deadline)
 	uint8_t header[VU__HEADER_SIZE];
 	int ret;
 
-	/* A socket that blocks must honour the deadline too. */
-	if (deadline >= 0) {
-		ret = vu__fd_wait(sock, POLLIN, deadline);
-		if (ret)
-			return ret;
-	}
 	ret = recv_exact(sock, header, sizeof(header), m, deadline);
 	if (ret <= 0)
 		return ret;
@@ -145,7 +145,7 @@ static int send_iov(int sock, struct iovec *iov, size_t niov, const int *fds,
 
 		if (nfds)
 			attach_fds(&h, &control, fds, nfds);
-		n = vu__sys.sendmsg(sock, &h, MSG_NOSIGNAL);
+		n = vu__sys.sendmsg(sock, &h, MSG_NOSIGNAL | io_flags(deadline));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {

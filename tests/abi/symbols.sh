@@ -32,7 +32,7 @@ check $? "and nothing else"
 
 # Prototypes: comments and bodies taken away, names before a parenthesis.
 for h in "$src"/libvu/include/libvu/*.h; do
-    ${CC:-cc} -E -P -fpreprocessed -dD "$h" 2> /dev/null
+    sed -z 's:/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/::g' "$h"
 done | grep -v -E '^ *(#|typedef)' | tr '\n' ' ' | tr ';{}' '\n\n\n' |
     grep -v 'typedef' | grep -o -E '\bvu_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u > "$tmp/declared"
 comm -3 "$tmp/map" "$tmp/declared" > "$tmp/out"
