@@ -95,7 +95,7 @@ bool vu_set_queue_host_notifier(VuDev *dev, VuVirtq *vq, int fd, int size, int o
 	if (!vu__dev_has(d, VU__PF_HOST_NOTIFIER) || !vu__dev_has(d, VU__PF_BACKEND_SEND_FD))
 		return false;
 	vu__msg_init(&m, VU__BACKEND_VRING_HOST_NOTIFIER_MSG);
-	m.payload.area.u64 = (uint64_t)vu__queue_index(vu__queue_of(dev, vq));
+	m.payload.area.u64 = (uint64_t)vu__queue_index(vu__queue_of(vq));
 	m.size = sizeof(m.payload.area);
 	if (fd < 0) {
 		m.payload.area.u64 |= VU__VRING_NOFD;

@@ -25,6 +25,7 @@ static void queue_init(struct vu__dev *d, unsigned int i)
 	q->dev = d;
 	q->call_slot = -1;
 	q->err_slot = -1;
+	vq->priv = q;
 	q->ring.vq = vq;
 	q->ring.gen = 1;
 	q->ring.drained_fd = -1;

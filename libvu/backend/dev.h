@@ -66,9 +66,9 @@ static inline struct vu__dev *vu__dev_of(const VuDev *dev)
 	return dev->priv;
 }
 
-static inline struct vu__queue *vu__queue_of(const VuDev *dev, const VuVirtq *vq)
+static inline struct vu__queue *vu__queue_of(const VuVirtq *vq)
 {
-	return &dev->priv->queues[vq - dev->vq];
+	return vq->priv;
 }
 
 static inline int vu__queue_index(const struct vu__queue *q)

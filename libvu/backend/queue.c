@@ -3,9 +3,11 @@
 #include "backend/dev.h"
 #include "base/fd.h"
 
-static struct vu__ring *ring_of(const VuDev *dev, const VuVirtq *vq)
+/* The queue knows its ring; the device is for the signature all these calls share. */
+static inline struct vu__ring *ring_of(const VuDev *dev, const VuVirtq *vq)
 {
-	return &vu__queue_of(dev, vq)->ring;
+	(void)dev;
+	return &vu__queue_of(vq)->ring;
 }
 
 bool vu_queue_enabled(VuDev *dev, VuVirtq *vq)
@@ -56,10 +58,7 @@ void vu_queue_flush(VuDev *dev, VuVirtq *vq, unsigned int num)
 
 void vu_queue_push(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem, unsigned int len)
 {
-	struct vu__ring *r = ring_of(dev, vq);
-
-	if (vu__ring_fill(r, elem, len, 0))
-		vu__ring_flush(r, 1);
+	vu__ring_push(ring_of(dev, vq), elem, len);
 }
 
 void vu_queue_set_notification(VuDev *dev, VuVirtq *vq, int enable)
@@ -97,7 +96,7 @@ VU_COLD static void call_in_band(struct vu__dev *d, VuVirtq *vq, bool sync)
 	struct vu__msg m;
 
 	vu__msg_init(&m, VU__BACKEND_VRING_CALL);
-	m.payload.state.index = vu__queue_index(vu__queue_of(d->pub, vq));
+	m.payload.state.index = vu__queue_index(vu__queue_of(vq));
 	m.size = sizeof(m.payload.state);
 	(void)vu__channel_request(d, &m, sync);
 }

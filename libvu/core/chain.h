@@ -1,26 +1,130 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Following a chain of descriptors through a ring and its indirect tables. */
+/*
+ * Descriptor chains: virtio 1.2 "The Virtqueue Descriptor Table", "Indirect
+ * Descriptors".  Guest memory is hostile: every descriptor is read once into a local,
+ * loops end because descriptors are counted.  Queue's thread.
+ */
 #ifndef VU_CORE_CHAIN_H
 #define VU_CORE_CHAIN_H
 
 #include "core/ring.h"
+#include "core/split.h"
 
 /* What a chain is made of.  The iovecs are in the ring's scratch, readable ones first. */
 struct vu__chain {
-	unsigned int descs;
-	unsigned int out_num; /* iovecs the device reads */
-	unsigned int in_num;  /* iovecs it writes, after those */
+	unsigned int niov;
+	unsigned int out_num; /* the first of them, which the device reads */
 };
 
-/*
- * Collects the chain that begins at @head < size into r->iov.  False: the ring is
- * broken now.
- */
-VU_MUST_CHECK bool vu__chain_collect(struct vu__ring *r, unsigned int head,
-				     struct vu__chain *chain);
+/* Where the next descriptor is looked up. */
+struct vu__table {
+	const struct vring_desc *desc;
+	unsigned int num;
+	bool indirect;
+};
 
-/* Adds the bytes of the chain at @head to *@in and *@out.  False as above. */
+/* The general case of one buffer: it may lie in several regions. */
+VU_COLD bool vu__chain_add_pieces(struct vu__ring *r, const struct vu__desc *d,
+				  unsigned int *niov);
+/* From a ring into the table that @d describes. */
+bool vu__chain_enter_table(struct vu__ring *r, const struct vu__desc *d, struct vu__table *t);
+
+/* These break the ring and say false. */
+VU_COLD bool vu__chain_out_of_bounds(struct vu__ring *r, const struct vu__desc *d);
+VU_COLD bool vu__chain_bad_buffer(struct vu__ring *r, const struct vu__desc *d);
+VU_COLD bool vu__chain_bad_step(struct vu__ring *r, const struct vu__table *t,
+				unsigned int next, unsigned int descs);
+
+/* Adds the bytes of the chain at @head to *@in and *@out.  False: the ring is broken. */
 VU_MUST_CHECK bool vu__chain_sum(struct vu__ring *r, unsigned int head, uint64_t *in,
 				 uint64_t *out);
+
+/*
+ * Written in one store: the copy into the element soon reads it in one load, which
+ * would wait for two stores to leave the processor's buffer.
+ */
+static inline void vu__chain_set_iov(struct iovec *iov, void *base, size_t len)
+{
+	typedef uintptr_t pair __attribute__((vector_size(sizeof(struct iovec)), aligned(8),
+					      may_alias));
+
+	*(pair *)iov = (pair){(uintptr_t)base, len};
+}
+
+static inline bool vu__chain_add_buffer(struct vu__ring *r, const struct vu__desc *d,
+					unsigned int *niov)
+{
+	const struct vu__span *s = r->span;
+	uint64_t off = d->addr - s->gpa;
+
+	/* Most buffers lie where the last one did. */
+	if (VU_UNLIKELY(off >= s->size || d->len > s->size - off)) {
+		s = vu__memmap_span(r->map, d->addr);
+		if (!s)
+			return vu__chain_out_of_bounds(r, d);
+		r->span = s;
+		off = d->addr - s->gpa;
+		if (d->len > s->size - off)
+			return vu__chain_add_pieces(r, d, niov);
+	}
+	if (VU_UNLIKELY(*niov == VIRTQUEUE_MAX_SIZE))
+		return vu__chain_add_pieces(r, d, niov);
+	vu__chain_set_iov(&r->iov[*niov], s->host + off, d->len);
+	++*niov;
+	return true;
+}
+
+/*
+ * Goes along the chain that begins at @next < size; @collect is a constant at both
+ * places of use, so that each gets a loop of its own.  False: the ring is broken.
+ */
+static inline __attribute__((always_inline)) bool
+vu__chain_walk(struct vu__ring *r, unsigned int next, bool collect, struct vu__chain *chain,
+	       uint64_t *in, uint64_t *out)
+{
+	struct vu__table t = {r->vq->vring.desc, r->vq->vring.num, false};
+	/* In one table a longer chain has a loop; together, memory for iovecs ends. */
+	unsigned int budget = VU_MIN(t.num, VIRTQUEUE_MAX_SIZE);
+	unsigned int descs = 0, niov = 0, readable = 0;
+	bool writing = false;
+
+	for (;;) {
+		struct vu__desc d;
+
+		if (VU_UNLIKELY(next >= t.num || descs == budget))
+			return vu__chain_bad_step(r, &t, next, descs);
+		d = vu__split_desc(&t.desc[next]);
+		if (d.flags & VRING_DESC_F_INDIRECT) {
+			if (!vu__chain_enter_table(r, &d, &t))
+				return false;
+			budget = VU_MIN(descs + t.num, VIRTQUEUE_MAX_SIZE);
+			next = 0;
+			continue;
+		}
+		descs++;
+		if (d.flags & VRING_DESC_F_WRITE) {
+			if (!writing) {
+				writing = true;
+				readable = niov;
+			}
+		} else if (VU_UNLIKELY(writing)) {
+			return vu__chain_bad_buffer(r, &d);
+		}
+		if (VU_UNLIKELY(!d.len))
+			return vu__chain_bad_buffer(r, &d);
+		if (!collect)
+			*(writing ? in : out) += d.len;
+		else if (!vu__chain_add_buffer(r, &d, &niov))
+			return false;
+		if (!(d.flags & VRING_DESC_F_NEXT))
+			break;
+		next = d.next;
+	}
+	if (collect) {
+		chain->niov = niov;
+		chain->out_num = writing ? readable : niov;
+	}
+	return true;
+}
 
 #endif

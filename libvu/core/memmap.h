@@ -67,11 +67,8 @@ VU_MUST_CHECK int vu__memmap_new(struct vu__region *const *regions, unsigned int
 struct vu__memmap *vu__memmap_get(struct vu__memmap *m);
 void vu__memmap_put(struct vu__memmap *m); /* NULL is fine */
 
-/*
- * The address of @gpa, and in *@len, which comes in as the bytes wanted, how many of
- * them follow there in one piece.  NULL if there is no memory or *@len is 0.
- */
-static inline void *vu__memmap_find(const struct vu__memmap *m, uint64_t gpa, uint64_t *len)
+/* The span that has @gpa, NULL if none does. */
+static inline const struct vu__span *vu__memmap_span(const struct vu__memmap *m, uint64_t gpa)
 {
 	uint64_t slot = gpa >> m->shift;
 
@@ -79,18 +76,29 @@ static inline void *vu__memmap_find(const struct vu__memmap *m, uint64_t gpa, ui
 		return NULL;
 	for (unsigned int i = m->first[slot]; i < m->n; i++) {
 		const struct vu__span *s = &m->spans[i];
-		uint64_t off = gpa - s->gpa;
 
 		/* Below its start the difference wraps and is larger than any size. */
-		if (VU_LIKELY(off < s->size)) {
-			if (*len > s->size - off)
-				*len = s->size - off;
-			return *len ? s->host + off : NULL;
-		}
+		if (VU_LIKELY(gpa - s->gpa < s->size))
+			return s;
 		if (gpa < s->gpa)
 			break;
 	}
 	return NULL;
+}
+
+/*
+ * The address of @gpa, and in *@len, which comes in as the bytes wanted, how many of
+ * them follow there in one piece.  NULL if there is no memory or *@len is 0.
+ */
+static inline void *vu__memmap_find(const struct vu__memmap *m, uint64_t gpa, uint64_t *len)
+{
+	const struct vu__span *s = vu__memmap_span(m, gpa);
+
+	if (VU_UNLIKELY(!s || !*len))
+		return NULL;
+	if (*len > s->size - (gpa - s->gpa))
+		*len = s->size - (gpa - s->gpa);
+	return s->host + (gpa - s->gpa);
 }
 
 /*

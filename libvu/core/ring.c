@@ -11,7 +11,15 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "core/chain.h"
-#include "core/split.h"
+
+/* A span for rings that have seen no buffer: no address is in it. */
+static const struct vu__span nowhere;
+
+static void use_map(struct vu__ring *r, struct vu__memmap *map)
+{
+	r->map = vu__memmap_get(map);
+	r->span = &nowhere;
+}
 
 int vu__ring_prepare(struct vu__ring *r, unsigned int num)
 {
@@ -146,6 +154,7 @@ void vu__ring_stop(struct vu__ring *r)
 	r->vq->vring.used = NULL;
 	drop_list(&r->retired);
 	vu__memmap_put(vu__steal_ptr(&r->map));
+	r->span = &nowhere;
 }
 
 /* Elements in flight that were popped in generation @gen. */
@@ -175,7 +184,7 @@ int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map)
 
 	if (!left) {
 		vu__memmap_put(r->map);
-		r->map = vu__memmap_get(map);
+		use_map(r, map);
 		return 0;
 	}
 	if (gen_in_use(r, next_gen))
@@ -186,7 +195,7 @@ int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map)
 	*old = (struct vu__retired){r->retired, r->map, left, r->gen};
 	r->retired = old;
 	r->gen = next_gen;
-	r->map = vu__memmap_get(map);
+	use_map(r, map);
 	return 0;
 }
 
@@ -265,11 +274,11 @@ static inline bool have_entry(struct vu__ring *r)
 	return r->vq->last_avail_idx != r->vq->shadow_avail_idx || refill(r);
 }
 
-static void *make_element(struct vu__ring *r, size_t size, unsigned int head,
-			  const struct vu__chain *chain)
+static inline void *make_element(struct vu__ring *r, size_t size, unsigned int head,
+				 const struct vu__chain *chain)
 {
 	size_t at = (size + _Alignof(struct iovec) - 1) & ~(_Alignof(struct iovec) - 1);
-	unsigned int n = chain->out_num + chain->in_num;
+	unsigned int n = chain->niov;
 	VuVirtqElement *elem = malloc(at + n * sizeof(struct iovec));
 	struct iovec *iov;
 
@@ -278,7 +287,7 @@ static void *make_element(struct vu__ring *r, size_t size, unsigned int head,
 	iov = (struct iovec *)((char *)elem + at);
 	elem->index = head;
 	elem->out_num = chain->out_num;
-	elem->in_num = chain->in_num;
+	elem->in_num = n - chain->out_num;
 	elem->out_sg = iov;
 	elem->in_sg = iov + chain->out_num;
 	for (unsigned int i = 0; i < n; i++)
@@ -289,7 +298,7 @@ static void *make_element(struct vu__ring *r, size_t size, unsigned int head,
 void *vu__ring_pop(struct vu__ring *r, size_t size)
 {
 	VuVirtq *vq = r->vq;
-	struct vu__chain chain;
+	struct vu__chain chain = {0, 0};
 	unsigned int head;
 	uint16_t slot;
 	void *elem;
@@ -307,7 +316,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 		vu__ring_break(r, "head %u made available while it is in flight", head);
 		return NULL;
 	}
-	if (!vu__chain_collect(r, head, &chain))
+	if (!vu__chain_walk(r, head, true, &chain, NULL, NULL))
 		return NULL;
 	elem = make_element(r, size, head, &chain);
 	if (VU_UNLIKELY(!elem))
@@ -357,8 +366,8 @@ VU_COLD static void not_in_flight(const VuVirtqElement *elem)
 	vu__error("an element with head %u was pushed that is not in flight", elem->index);
 }
 
-bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
-		   unsigned int idx)
+static inline bool fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
+			unsigned int idx)
 {
 	VuVirtq *vq = r->vq;
 
@@ -373,7 +382,13 @@ bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int 
 	return true;
 }
 
-void vu__ring_flush(struct vu__ring *r, unsigned int num)
+bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
+		   unsigned int idx)
+{
+	return fill(r, elem, len, idx);
+}
+
+static inline void flush(struct vu__ring *r, unsigned int num)
 {
 	VuVirtq *vq = r->vq;
 	uint16_t old = vq->used_idx, new = old + num;
@@ -392,6 +407,17 @@ void vu__ring_flush(struct vu__ring *r, unsigned int num)
 		vq->signalled_used_valid = false;
 	if (VU_UNLIKELY(r->drained_fd >= 0 && !vq->inuse))
 		vu__event_signal(r->drained_fd);
+}
+
+void vu__ring_flush(struct vu__ring *r, unsigned int num)
+{
+	flush(r, num);
+}
+
+void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len)
+{
+	if (fill(r, elem, len, 0))
+		flush(r, 1);
 }
 
 bool vu__ring_empty(struct vu__ring *r)

@@ -27,6 +27,7 @@ struct vu__retired {
 struct vu__ring {
 	VuVirtq *vq;
 	struct vu__memmap *map;
+	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
 	uint16_t mask; /* size - 1 */
 	uint8_t gen;   /* marks what was popped with this map; never 0 */
 	bool can_pop;  /* started, not broken, not being stopped */
@@ -83,6 +84,8 @@ void vu__ring_break(struct vu__ring *r, const char *fmt, ...) VU_PRINTF(2, 3);
 void *vu__ring_pop(struct vu__ring *r, size_t size);
 void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem);
 bool vu__ring_rewind(struct vu__ring *r, unsigned int num);
+/* Fills and flushes one. */
+void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len);
 /* Filling says false, and is not to be flushed, if @elem is not in flight. */
 bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
 		   unsigned int idx);

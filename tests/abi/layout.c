@@ -14,7 +14,7 @@
 #define VALUE(name, n)		 _Static_assert((name) == (n), #name)
 
 SIZE(VhostUserMsg, 328);
-SIZE(VuVirtq, 168);
+SIZE(VuVirtq, 176);
 SIZE(VuVirtqElement, 32);
 SIZE(VuRing, 48);
 SIZE(VuDevRegion, 40);
@@ -55,6 +55,7 @@ AFTER(VuVirtq, last_avail_idx, shadow_avail_idx);
 AFTER(VuVirtq, inuse, handler);
 AFTER(VuVirtq, call_fd, kick_fd);
 AFTER(VuVirtq, started, vra);
+AFTER(VuVirtq, vra, priv);
 
 VALUE(VHOST_USER_F_PROTOCOL_FEATURES, 30);
 VALUE(VHOST_LOG_PAGE, 4096);

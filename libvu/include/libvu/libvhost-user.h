@@ -390,6 +390,8 @@ typedef struct VuVirtqInflightDesc {
  * A virtqueue.  Read it if need be; it is written by the library.  kick_fd, call_fd
  * and err_fd belong to the library and are -1 where there is none.
  */
+struct vu__queue;
+
 typedef struct VuVirtq {
 	VuRing vring;
 	VuVirtqInflight *inflight;
@@ -410,6 +412,7 @@ typedef struct VuVirtq {
 	unsigned int enable;
 	bool started;
 	struct vhost_vring_addr vra;
+	struct vu__queue *priv; /* the library's own */
 } VuVirtq;
 
 /* The misspelling is the interface's. */
