@@ -63,6 +63,8 @@ static struct vu__dev *priv_new(VuDev *dev, uint16_t max_queues, vu_read_msg_cb 
 	d->drained_fd = -1;
 	d->drain_timer = -1;
 	d->drain_ms = DRAIN_DEFAULT_MS;
+	d->log_reply_size = sizeof(struct vu__log_payload);
+	pthread_mutex_init(&d->log_lock, NULL);
 	return d;
 }
 
@@ -129,6 +131,7 @@ void vu_deinit(VuDev *dev)
 		return;
 	for (unsigned int i = 0; i < dev->max_queues; i++)
 		queue_release(&d->queues[i]);
+	vu__log_release(d);
 	vu__drain_destroy(d);
 	vu__channel_set(d, -1);
 	vu__memmap_put(d->map);
@@ -170,12 +173,11 @@ void vu__dev_panic(struct vu__dev *d, const char *fmt, ...)
 	char text[512];
 	va_list ap;
 
-	if (d->pub->broken)
+	if (__atomic_exchange_n(&d->pub->broken, true, __ATOMIC_RELAXED))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	d->pub->broken = true;
 	vu__error("%s", text);
 	d->pub->panic(d->pub, text);
 }

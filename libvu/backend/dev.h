@@ -9,6 +9,7 @@
 #ifndef VU_BACKEND_DEV_H
 #define VU_BACKEND_DEV_H
 
+#include "core/dirtylog.h"
 #include "core/memmap.h"
 #include "core/ring.h"
 #include "libvu/ext.h"
@@ -48,6 +49,10 @@ struct vu__dev {
 	struct vu_ext_ops ext;
 	struct vu__memmap *map;
 	struct vu__queue *queues;
+	struct vu__log *log;
+	bool log_data;		  /* LOG_ALL */
+	pthread_mutex_t log_lock; /* over those two and the log's eventfd */
+	unsigned int log_reply_size;
 	uint64_t offered_protocol_features;
 	bool protocol_features_set;
 	pthread_t control; /* the thread inside vu_dispatch(), if in_dispatch */
@@ -89,7 +94,8 @@ static inline bool vu__dev_has(const struct vu__dev *d, unsigned int protocol_fe
 /* Records why a request is refused; returns @err, a negative errno. */
 int vu__refuse(struct vu__dev *d, int err, const char *fmt, ...) VU_PRINTF(3, 4);
 
-/* The connection cannot go on: marks it broken and calls the panic callback, once. */
+/* The connection cannot go on: marks it broken and calls the panic callback, once.
+ * Any thread. */
 void vu__dev_panic(struct vu__dev *d, const char *fmt, ...) VU_PRINTF(2, 3);
 
 /* Shows the memory map in the public structure. */
@@ -103,6 +109,9 @@ void vu__dev_mirror_regions(struct vu__dev *d);
  */
 VU_MUST_CHECK int vu__queue_resolve(struct vu__queue *q, const struct vu__memmap *map,
 				    VuRing *ring);
+
+/* Bytes of its used ring, with what follows the entries. */
+uint64_t vu__queue_used_size(const struct vu__queue *q);
 
 /* Starts a queue that has all it needs; a queue that has not just counts as started. */
 VU_MUST_CHECK int vu__queue_start(struct vu__queue *q);
@@ -134,6 +143,21 @@ void vu__drain_force(struct vu__dev *d);
 /* Releases the fds. */
 void vu__drain_destroy(struct vu__dev *d);
 
+/* --- the dirty log: req_log.c --- */
+
+/* Tells every queue of the log, as features, log and eventfd are now. */
+void vu__log_apply(struct vu__dev *d);
+
+/* Whether @log, which may be NULL, has a bit for all of a map, of a used ring. */
+VU_MUST_CHECK int vu__log_check_map(struct vu__dev *d, const struct vu__log *log,
+				    const struct vu__memmap *map);
+VU_MUST_CHECK int vu__log_check_ring(struct vu__queue *q, const struct vu__log *log);
+
+/* Something was written that cannot be logged: ends the connection.  Any thread. */
+void vu__log_too_short(struct vu__dev *d, const struct vu__log *log, uint64_t gpa,
+		       uint64_t len);
+void vu__log_release(struct vu__dev *d);
+
 /* --- dispatch.c --- */
 
 /* Sends an answer; a failure ends the connection.  0 or -errno. */
@@ -163,6 +187,7 @@ vu__handler vu__req_set_mem_table, vu__req_add_mem_reg, vu__req_rem_mem_reg,
 vu__handler vu__req_set_vring_num, vu__req_set_vring_addr, vu__req_set_vring_base,
 	vu__req_get_vring_base, vu__req_set_vring_kick, vu__req_set_vring_call,
 	vu__req_set_vring_err, vu__req_set_vring_enable, vu__req_vring_kick;
+vu__handler vu__req_set_log_base, vu__req_set_log_fd;
 vu__handler vu__req_get_config, vu__req_set_config, vu__req_set_backend_req_fd;
 
 #endif

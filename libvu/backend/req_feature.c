@@ -7,14 +7,15 @@
 /* What the library's virtqueues can do, whatever the device is. */
 #define RING_FEATURES                                                                    \
 	(VU_BIT(VU__F_NOTIFY_ON_EMPTY) | VU_BIT(VU__F_INDIRECT_DESC) |                   \
-	 VU_BIT(VU__F_EVENT_IDX) | VU_BIT(VU__F_VERSION_1) |                             \
+	 VU_BIT(VU__F_EVENT_IDX) | VU_BIT(VU__F_VERSION_1) | VU_BIT(VU__F_LOG_ALL) |     \
 	 VU_BIT(VU__F_PROTOCOL_FEATURES))
 
 /* May change while rings run. */
 #define RUNTIME_FEATURES VU_BIT(VU__F_LOG_ALL)
 
 #define OWN_PROTOCOL_FEATURES                                                            \
-	(VU_BIT(VU__PF_MQ) | VU_BIT(VU__PF_REPLY_ACK) | VU_BIT(VU__PF_BACKEND_REQ) |     \
+	(VU_BIT(VU__PF_MQ) | VU_BIT(VU__PF_LOG_SHMFD) | VU_BIT(VU__PF_REPLY_ACK) |       \
+	 VU_BIT(VU__PF_BACKEND_REQ) |                                                    \
 	 VU_BIT(VU__PF_BACKEND_SEND_FD) | VU_BIT(VU__PF_HOST_NOTIFIER) |                 \
 	 VU_BIT(VU__PF_RESET_DEVICE) | VU_BIT(VU__PF_CONFIGURE_MEM_SLOTS))
 
@@ -32,9 +33,8 @@ static uint64_t offered_features(struct vu__dev *d)
 	const VuDevIface *iface = d->pub->iface;
 	uint64_t device = iface->get_features ? iface->get_features(d->pub) : 0;
 
-	/* A packed ring or a log is not the device's to promise. */
-	device &= ~(VU_BIT(VU__F_RING_PACKED) | VU_BIT(VU__F_LOG_ALL) |
-		    VU_BIT(VU__F_ACCESS_PLATFORM));
+	/* A packed ring is not the device's to promise. */
+	device &= ~(VU_BIT(VU__F_RING_PACKED) | VU_BIT(VU__F_ACCESS_PLATFORM));
 	return device | RING_FEATURES;
 }
 
@@ -70,6 +70,7 @@ int vu__req_set_features(struct vu__dev *d, struct vu__msg *m)
 	VuDev *dev = d->pub;
 	uint64_t features = m->payload.u64;
 	uint64_t unknown = features & ~offered_features(d);
+	bool log_changes;
 
 	if (unknown)
 		return vu__refuse(d, -EINVAL, "features 0x%llx were not offered",
@@ -78,7 +79,10 @@ int vu__req_set_features(struct vu__dev *d, struct vu__msg *m)
 		return vu__refuse(d, -EBUSY, "features change from 0x%llx to 0x%llx while "
 				  "queues run", (unsigned long long)dev->features,
 				  (unsigned long long)features);
+	log_changes = vu__has_bit(features ^ dev->features, VU__F_LOG_ALL);
 	dev->features = features;
+	if (log_changes)
+		vu__log_apply(d);
 	/*
 	 * "Starting and stopping": without the protocol features bit, rings begin
 	 * enabled; with it, what was enabled stays so.

@@ -91,7 +91,9 @@ static int use_regions(struct vu__dev *d, struct vu__region *const *regions, uns
 	ret = vu__memmap_new(regions, n, &map, d->why, sizeof(d->why));
 	if (ret)
 		return ret;
-	ret = resolve_all(d, map, rings);
+	ret = vu__log_check_map(d, d->log_data ? d->log : NULL, map);
+	if (!ret)
+		ret = resolve_all(d, map, rings);
 	if (!ret)
 		publish(d, map, rings);
 	vu__memmap_put(map);

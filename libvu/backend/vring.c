@@ -43,6 +43,12 @@ static int find_part(struct vu__queue *q, const struct vu__memmap *map, uint64_t
 	return 0;
 }
 
+uint64_t vu__queue_used_size(const struct vu__queue *q)
+{
+	return vu__split_used_size(vu__queue_pub(q)->vring.num,
+				   vu__has_bit(q->dev->pub->features, VU__F_EVENT_IDX));
+}
+
 int vu__queue_resolve(struct vu__queue *q, const struct vu__memmap *map, VuRing *ring)
 {
 	const VuVirtq *vq = vu__queue_pub(q);
@@ -58,7 +64,7 @@ int vu__queue_resolve(struct vu__queue *q, const struct vu__memmap *map, VuRing 
 		ret = find_part(q, map, a->avail_user_addr, vu__split_avail_size(num, event),
 				2, "available ring", &avail);
 	if (!ret)
-		ret = find_part(q, map, a->used_user_addr, vu__split_used_size(num, event), 4,
+		ret = find_part(q, map, a->used_user_addr, vu__queue_used_size(q), 4,
 				"used ring", &used);
 	if (ret)
 		return ret;
@@ -92,6 +98,14 @@ static void on_break(struct vu__ring *r, void *opaque)
 	}
 	if (d->ext.queue_broken)
 		d->ext.queue_broken(d->pub, idx, r->broken);
+}
+
+/* Runs in the queue's thread. */
+static void on_log_short(struct vu__ring *r, uint64_t gpa, uint64_t len, void *opaque)
+{
+	struct vu__queue *q = opaque;
+
+	vu__log_too_short(q->dev, r->dirty.log, gpa, len);
 }
 
 /* An in-order device has completed all before the used index and nothing after it. */
@@ -134,6 +148,7 @@ static int go_live(struct vu__queue *q, bool *pending)
 	r->indirect = vu__has_bit(features, VU__F_INDIRECT_DESC);
 	r->notify_on_empty = vu__has_bit(features, VU__F_NOTIFY_ON_EMPTY);
 	r->on_break = on_break;
+	r->on_log_short = on_log_short;
 	r->opaque = q;
 	choose_resume_point(q);
 	*pending = vu__ring_start(r);

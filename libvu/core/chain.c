@@ -105,5 +105,10 @@ bool vu__chain_bad_buffer(struct vu__ring *r, const struct vu__desc *d)
 
 bool vu__chain_sum(struct vu__ring *r, unsigned int head, uint64_t *in, uint64_t *out)
 {
-	return vu__chain_walk(r, head, false, NULL, in, out);
+	return vu__chain_walk(r, head, VU__WALK_SUM, NULL, in, out);
+}
+
+bool vu__chain_mark(struct vu__ring *r, unsigned int head, uint64_t len)
+{
+	return !len || vu__chain_walk(r, head, VU__WALK_MARK, NULL, &len, NULL);
 }

@@ -35,6 +35,12 @@ VU_COLD bool vu__chain_bad_buffer(struct vu__ring *r, const struct vu__desc *d);
 VU_COLD bool vu__chain_bad_step(struct vu__ring *r, const struct vu__table *t,
 				unsigned int next, unsigned int descs);
 
+/*
+ * Marks the first @len bytes that the device could write in the chain at @head, which it
+ * has popped and completed, as written.  False: the ring or the log is of no use.
+ */
+VU_MUST_CHECK bool vu__chain_mark(struct vu__ring *r, unsigned int head, uint64_t len);
+
 /* Adds the bytes of the chain at @head to *@in and *@out.  False: the ring is broken. */
 VU_MUST_CHECK bool vu__chain_sum(struct vu__ring *r, unsigned int head, uint64_t *in,
 				 uint64_t *out);
@@ -74,13 +80,32 @@ static inline bool vu__chain_add_buffer(struct vu__ring *r, const struct vu__des
 	return true;
 }
 
+enum vu__walk {
+	VU__WALK_COLLECT, /* iovecs into the ring's scratch, counts into *chain */
+	VU__WALK_SUM,	  /* bytes into *in and *out */
+	VU__WALK_MARK,	  /* the first *in writable bytes into the dirty log */
+};
+
+/* One step of VU__WALK_MARK.  *@left is 0 when no more is to be marked. */
+static inline bool vu__chain_mark_buffer(struct vu__ring *r, const struct vu__desc *d,
+					 bool indirect, uint64_t *left)
+{
+	uint64_t n = VU_MIN(*left, d->len);
+
+	*left -= n;
+	if (vu__mark_skipped(VU__MARK_DATA) ||
+	    (indirect && vu__mark_skipped(VU__MARK_INDIRECT)))
+		return true;
+	return vu__ring_mark(r, d->addr, n);
+}
+
 /*
- * Goes along the chain that begins at @next < size; @collect is a constant at both
- * places of use, so that each gets a loop of its own.  False: the ring is broken.
+ * Goes along the chain that begins at @next < size; @mode is a constant at all places
+ * of use, so that each gets a loop of its own.  False: the ring is broken.
  */
 static inline __attribute__((always_inline)) bool
-vu__chain_walk(struct vu__ring *r, unsigned int next, bool collect, struct vu__chain *chain,
-	       uint64_t *in, uint64_t *out)
+vu__chain_walk(struct vu__ring *r, unsigned int next, enum vu__walk mode,
+	       struct vu__chain *chain, uint64_t *in, uint64_t *out)
 {
 	struct vu__table t = {r->vq->vring.desc, r->vq->vring.num, false};
 	/* In one table a longer chain has a loop; together, memory for iovecs ends. */
@@ -112,15 +137,21 @@ vu__chain_walk(struct vu__ring *r, unsigned int next, bool collect, struct vu__c
 		}
 		if (VU_UNLIKELY(!d.len))
 			return vu__chain_bad_buffer(r, &d);
-		if (!collect)
+		if (mode == VU__WALK_SUM)
 			*(writing ? in : out) += d.len;
-		else if (!vu__chain_add_buffer(r, &d, &niov))
+		if (mode == VU__WALK_COLLECT && !vu__chain_add_buffer(r, &d, &niov))
 			return false;
+		if (mode == VU__WALK_MARK && writing) {
+			if (!vu__chain_mark_buffer(r, &d, t.indirect, in))
+				return false;
+			if (!*in)
+				break;
+		}
 		if (!(d.flags & VRING_DESC_F_NEXT))
 			break;
 		next = d.next;
 	}
-	if (collect) {
+	if (mode == VU__WALK_COLLECT) {
 		chain->niov = niov;
 		chain->out_num = writing ? readable : niov;
 	}

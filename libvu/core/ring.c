@@ -70,12 +70,50 @@ void vu__ring_destroy(struct vu__ring *r)
 	r->alloc_num = 0;
 }
 
+/*
+ * Marks @len bytes at @offset of the used ring, which the device has just written, if
+ * the front-end wants to know (VHOST_VRING_F_LOG).  Its guest address need not be in
+ * the memory table.
+ */
+static inline bool mark_used(struct vu__ring *r, uint64_t offset, uint64_t len)
+{
+	const VuRing *v = &r->vq->vring;
+
+	if (VU_LIKELY(!r->dirty.log) || !vu__has_bit(v->flags, VHOST_VRING_F_LOG) ||
+	    vu__mark_skipped(VU__MARK_USED))
+		return true;
+	return vu__ring_mark(r, v->log_guest_addr + offset, len);
+}
+
+/* ... and at once: no used index will follow that would flush it. */
+static inline void mark_used_now(struct vu__ring *r, uint64_t offset, uint64_t len)
+{
+	if (VU_LIKELY(!r->dirty.log))
+		return;
+	(void)mark_used(r, offset, len);
+	vu__dirty_flush(&r->dirty);
+}
+
+static void set_used_flags(struct vu__ring *r, uint16_t flags)
+{
+	vu__split_set_used_flags(r->vq->vring.used, flags);
+	mark_used_now(r, offsetof(struct vring_used, flags), sizeof(flags));
+}
+
+static void set_avail_event(struct vu__ring *r, uint16_t idx)
+{
+	const VuRing *v = &r->vq->vring;
+
+	vu__split_set_avail_event(v->used, v->num, idx);
+	mark_used_now(r, vu__split_used_size(v->num, 0), sizeof(idx));
+}
+
 /* Asks for a kick at the next element, and looks whether that came too late. */
 static bool arm(struct vu__ring *r)
 {
 	VuVirtq *vq = r->vq;
 
-	vu__split_set_avail_event(vq->vring.used, vq->vring.num, vq->last_avail_idx);
+	set_avail_event(r, vq->last_avail_idx);
 	r->armed = true;
 	r->armed_at = vq->last_avail_idx;
 	/* avail_event before the index: the driver stores and loads them in reverse. */
@@ -104,7 +142,7 @@ bool vu__ring_start(struct vu__ring *r)
 	 * Another back-end may have left its own wish in the ring, or an avail_event that
 	 * the driver has passed: both would leave us asleep.
 	 */
-	vu__split_set_used_flags(vq->vring.used, 0);
+	set_used_flags(r, 0);
 	if (r->event_idx)
 		return arm(r);
 	vu__split_fence();
@@ -117,6 +155,21 @@ static bool list_has(const struct vu__retired *list, const struct vu__memmap *ma
 	while (list && list->map != map)
 		list = list->next;
 	return list;
+}
+
+/* What is in flight and given up may have been written, wholly or in part. */
+static void mark_all_in_flight(struct vu__ring *r)
+{
+	for (unsigned int head = 0; head < r->vq->vring.num; head++) {
+		if (r->head_gen[head] && !vu__chain_mark(r, head, UINT64_MAX))
+			break;
+	}
+	vu__dirty_flush(&r->dirty);
+}
+
+void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int call_fd)
+{
+	vu__dirty_set_log(&r->dirty, log, data, call_fd);
 }
 
 /* Keeps the maps of what is in flight for as long as the ring lives. */
@@ -144,8 +197,12 @@ static void orphan_maps(struct vu__ring *r)
 
 void vu__ring_stop(struct vu__ring *r)
 {
-	if (r->can_push && r->vq->inuse > 0)
+	if (r->can_push && r->vq->inuse > 0) {
+		if (r->dirty.log && r->dirty.data)
+			mark_all_in_flight(r);
 		orphan_maps(r);
+	}
+	vu__dirty_flush(&r->dirty);
 	r->can_pop = false;
 	r->can_push = false;
 	r->vq->inuse = 0;
@@ -316,7 +373,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 		vu__ring_break(r, "head %u made available while it is in flight", head);
 		return NULL;
 	}
-	if (!vu__chain_walk(r, head, true, &chain, NULL, NULL))
+	if (!vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
 		return NULL;
 	elem = make_element(r, size, head, &chain);
 	if (VU_UNLIKELY(!elem))
@@ -330,7 +387,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	 * again, the next one must kick.
 	 */
 	if (r->event_idx && vq->notification && vq->last_avail_idx == vq->shadow_avail_idx) {
-		vu__split_set_avail_event(vq->vring.used, vq->vring.num, vq->last_avail_idx);
+		set_avail_event(r, vq->last_avail_idx);
 		/* Without a look behind a fence this is a hope, not a promise. */
 		r->armed = false;
 	}
@@ -370,6 +427,7 @@ static inline bool fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned
 			unsigned int idx)
 {
 	VuVirtq *vq = r->vq;
+	uint16_t slot = (vq->used_idx + idx) & r->mask;
 
 	if (VU_UNLIKELY(!r->can_push))
 		return false;
@@ -377,9 +435,10 @@ static inline bool fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned
 		not_in_flight(elem);
 		return false;
 	}
-	vu__split_set_used_entry(vq->vring.used, (vq->used_idx + idx) & r->mask, elem->index,
-				 len);
-	return true;
+	if (VU_UNLIKELY(r->dirty.log && r->dirty.data) && !vu__chain_mark(r, elem->index, len))
+		return false;
+	vu__split_set_used_entry(vq->vring.used, slot, elem->index, len);
+	return mark_used(r, offsetof(struct vring_used, ring[slot]), sizeof(vring_used_elem_t));
 }
 
 bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
@@ -399,7 +458,10 @@ static inline void flush(struct vu__ring *r, unsigned int num)
 		vu__error("%u elements were flushed, only %d are in flight", num, vq->inuse);
 		return;
 	}
+	/* The pages under the entries, and then the page of the index itself. */
+	vu__dirty_flush(&r->dirty);
 	vu__split_publish_used_idx(vq->vring.used, new);
+	mark_used_now(r, offsetof(struct vring_used, idx), sizeof(new));
 	vq->used_idx = new;
 	vq->inuse -= num;
 	/* Half the index space after the last call, "since then" says nothing. */
@@ -433,14 +495,14 @@ void vu__ring_set_notification(struct vu__ring *r, bool enable)
 	if (!r->can_push)
 		return;
 	if (!r->event_idx) {
-		vu__split_set_used_flags(vq->vring.used, enable ? 0 : VRING_USED_F_NO_NOTIFY);
+		set_used_flags(r, enable ? 0 : VRING_USED_F_NO_NOTIFY);
 		if (enable)
 			vu__split_fence();
 	} else if (enable) {
 		/* Kick for what comes after all that is there now, popped or not. */
 		uint16_t idx = vu__split_avail_idx(vq->vring.avail);
 
-		vu__split_set_avail_event(vq->vring.used, vq->vring.num, idx);
+		set_avail_event(r, idx);
 		r->armed = true;
 		r->armed_at = idx;
 		/* The caller looks at the ring again now, and sees what came meanwhile. */

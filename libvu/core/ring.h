@@ -13,6 +13,7 @@
 #ifndef VU_CORE_RING_H
 #define VU_CORE_RING_H
 
+#include "core/dirtylog.h"
 #include "core/memmap.h"
 #include "libvu/libvhost-user.h"
 
@@ -41,6 +42,7 @@ struct vu__ring {
 	uint16_t *popped;  /* per place in the available ring: the head popped there */
 	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
 	void *table;	   /* scratch for an indirect table that is not in one piece */
+	struct vu__dirty dirty;
 	int drained_fd;	   /* eventfd to signal when nothing is in flight, or -1 */
 	struct vu__retired *retired;
 	struct vu__retired *orphans; /* of elements a stop did not wait for */
@@ -48,6 +50,8 @@ struct vu__ring {
 	char broken[160];	/* why the guest broke it; empty: it did not */
 	/* Called once when the ring breaks, in the thread that found out. */
 	void (*on_break)(struct vu__ring *r, void *opaque);
+	/* The log has no bit for these bytes, which have been written. */
+	void (*on_log_short)(struct vu__ring *r, uint64_t gpa, uint64_t len, void *opaque);
 	void *opaque;
 };
 
@@ -76,6 +80,22 @@ void vu__ring_stop(struct vu__ring *r);
  * use; -ENOMEM.
  */
 VU_MUST_CHECK int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map);
+
+/*
+ * Marks go to @log from now on, which stays the caller's and must outlive its use
+ * here; NULL ends logging.  @data: buffers too, not the used ring only.
+ */
+void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int call_fd);
+
+/* Notes that the device wrote these bytes.  False: the log has no room, it was told. */
+static inline VU_MUST_CHECK bool vu__ring_mark(struct vu__ring *r, uint64_t gpa,
+						uint64_t len)
+{
+	if (VU_LIKELY(vu__dirty_add(&r->dirty, gpa, len)))
+		return true;
+	r->on_log_short(r, gpa, len, r->opaque);
+	return false;
+}
 
 /* Breaks the ring, once, with a reason for a person. */
 void vu__ring_break(struct vu__ring *r, const char *fmt, ...) VU_PRINTF(2, 3);

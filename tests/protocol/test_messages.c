@@ -24,14 +24,14 @@ static void features_and_owner(void **state)
 	assert_true(f & BIT(VU__F_VERSION_1) && f & BIT(VU__F_EVENT_IDX));
 	assert_true(f & BIT(VU__F_INDIRECT_DESC) && f & BIT(VU__F_NOTIFY_ON_EMPTY));
 	/* What the library cannot do is not offered, whatever the device says. */
-	assert_false(f & (BIT(VU__F_RING_PACKED) | BIT(VU__F_LOG_ALL)));
+	assert_false(f & BIT(VU__F_RING_PACKED));
 	check_ok(p, vu_frontend_get_protocol_features(p->fe, &pf));
 	assert_true(pf & BIT(VU__PF_MQ) && pf & BIT(VU__PF_REPLY_ACK));
 	assert_true(pf & BIT(VU__PF_CONFIG) && pf & BIT(VU__PF_RESET_DEVICE));
 	assert_true(pf & BIT(VU__PF_CONFIGURE_MEM_SLOTS) && pf & BIT(VU__PF_MTU));
 	assert_false(pf & ~(BIT(VU__PF_RESET_DEVICE + 3) - 1));
-	assert_false(pf & (BIT(VU__PF_PAGEFAULT) | BIT(VU__PF_LOG_SHMFD) |
-			   BIT(VU__PF_INFLIGHT_SHMFD)));
+	assert_true(f & BIT(VU__F_LOG_ALL) && pf & BIT(VU__PF_LOG_SHMFD));
+	assert_false(pf & (BIT(VU__PF_PAGEFAULT) | BIT(VU__PF_INFLIGHT_SHMFD)));
 	/* SET_PROTOCOL_FEATURES works before SET_FEATURES, acked or not. */
 	check_ok(p, vu_frontend_set_protocol_features(p->fe, BIT(VU__PF_REPLY_ACK)));
 	check_ok(p, vu_frontend_set_features(p->fe, BIT(VU__F_VERSION_1)));

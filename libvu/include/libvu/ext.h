@@ -78,6 +78,32 @@ void vu_stop_queues(VuDev *dev);
 void vu_set_drain_timeout(VuDev *dev, unsigned int ms);
 
 /**
+ * vu_log_write - note that the device wrote guest memory by other means than a queue
+ * @dev: the device
+ * @gpa: guest physical address
+ * @len: bytes
+ *
+ * For a migration to miss nothing, call it after the write.  What is in an element and
+ * counted in vu_queue_push()'s length is noted by that call.  Costs a lock; does nothing
+ * while nobody migrates.  A range the log has no room for ends the connection.
+ *
+ * Any thread.
+ */
+void vu_log_write(VuDev *dev, uint64_t gpa, uint64_t len);
+
+/**
+ * vu_set_log_reply_size - how long the answer to VHOST_USER_SET_LOG_BASE is
+ * @dev: the device
+ * @bytes: 16: the request's payload, as QEMU and current rust-vmm front-ends take it
+ *	(unless set); 8: a u64, as rust-vmm's did before 0.16; 0: a header alone
+ *
+ * The specification names no payload and implementations differ.
+ *
+ * Returns: 0; -EINVAL for other sizes.
+ */
+int vu_set_log_reply_size(VuDev *dev, unsigned int bytes);
+
+/**
  * vu_get_region_count - how many regions of memory the guest has
  * @dev: the device
  */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The dirty log: a bit a 4 KiB page of guest memory that the back-end has written since
+ * the front-end last looked ("Migration").  The front-end reads and clears it at any
+ * time, several threads of ours set bits in it.
+ *
+ * A struct vu__log is one mapping, reference counted.  A struct vu__dirty is what one
+ * queue has marked and not yet set: marks collect there and are set together.
+ */
+#ifndef VU_CORE_DIRTYLOG_H
+#define VU_CORE_DIRTYLOG_H
+
+#include "base/util.h"
+
+#define VU__LOG_PAGE_SHIFT 12
+
+struct vu__log {
+	uint64_t *words;   /* little-endian, as bits of bytes in order */
+	unsigned int skew; /* bit of words[0] that stands for page 0 */
+	uint64_t pages;
+	uint8_t *bytes; /* where page 0's bit is */
+	void *map_addr;
+	size_t map_len;
+	unsigned int refs;
+};
+
+/*
+ * Maps @size bytes of log at @offset of @fd, which stays the caller's.  0; -errno with
+ * the reason in @why: empty or wrapping range, a file that is shorter or that could be
+ * made shorter under us, which would kill the process later.
+ */
+VU_MUST_CHECK int vu__log_new(int fd, uint64_t size, uint64_t offset, struct vu__log **out,
+			      char *why, size_t why_size);
+struct vu__log *vu__log_get(struct vu__log *log); /* NULL is fine, here and below */
+void vu__log_put(struct vu__log *log);
+
+/* Whether the log has a bit for every byte of the range. */
+static inline bool vu__log_covers(const struct vu__log *log, uint64_t gpa, uint64_t len)
+{
+	return !len || (vu__range_valid(gpa, len) &&
+			(gpa + (len - 1)) >> VU__LOG_PAGE_SHIFT < log->pages);
+}
+
+#define VU__DIRTY_SLOTS 8u
+
+struct vu__dirty {
+	struct vu__log *log; /* NULL: nothing is logged; the owner keeps a reference */
+	bool data;	     /* VHOST_F_LOG_ALL: buffers are logged */
+	int call_fd;	     /* SET_LOG_FD's eventfd, or -1 */
+	unsigned int used;   /* bit per slot that has something */
+	struct {
+		uint64_t word;
+		uint64_t mask;
+	} slots[VU__DIRTY_SLOTS];
+};
+
+/*
+ * Notes that @len bytes at @gpa have been written.  False: the log has no room for
+ * them, nothing is noted.
+ */
+VU_MUST_CHECK bool vu__dirty_add(struct vu__dirty *d, uint64_t gpa, uint64_t len);
+
+/* Sets all that was noted; what was written before is written before the bits. */
+void vu__dirty_flush_slow(struct vu__dirty *d);
+
+static inline void vu__dirty_flush(struct vu__dirty *d)
+{
+	if (d->used)
+		vu__dirty_flush_slow(d);
+}
+
+/* Another log, or none, from now on.  Sets in the old one what was noted for it. */
+void vu__dirty_set_log(struct vu__dirty *d, struct vu__log *log, bool data, int call_fd);
+
+/*
+ * For test builds that skip one class of marks on purpose; see tests/mutants.  Nothing
+ * in a build that is not one.
+ */
+enum vu__mark { VU__MARK_DATA, VU__MARK_USED, VU__MARK_INDIRECT, VU__MARK_WIDE,
+		VU__MARK_REPLACE, VU__MARK_SOME };
+#ifdef VU_MUTANTS
+bool vu__mark_skipped(enum vu__mark class);
+#else
+#define vu__mark_skipped(class) false
+#endif
+
+#endif
