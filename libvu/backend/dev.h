@@ -91,6 +91,12 @@ static inline bool vu__dev_has(const struct vu__dev *d, unsigned int protocol_fe
 	return vu__has_bit(d->pub->protocol_features, protocol_feature);
 }
 
+/* Any thread: a queue's may be the one that breaks it. */
+static inline bool vu__dev_broken(const VuDev *dev)
+{
+	return VU_UNLIKELY(__atomic_load_n(&dev->broken, __ATOMIC_RELAXED));
+}
+
 /* Records why a request is refused; returns @err, a negative errno. */
 int vu__refuse(struct vu__dev *d, int err, const char *fmt, ...) VU_PRINTF(3, 4);
 

@@ -238,7 +238,7 @@ static bool serve(struct vu__dev *d, struct vu__msg *m)
 		vu__msg_make_reply_u64(m, 0);
 		return vu__send_reply(d, m) == 0;
 	}
-	return !d->pub->broken;
+	return !vu__dev_broken(d->pub);
 }
 
 bool vu_dispatch(VuDev *dev)
@@ -248,7 +248,7 @@ bool vu_dispatch(VuDev *dev)
 	bool ok;
 	int ret;
 
-	if (dev->broken)
+	if (vu__dev_broken(dev))
 		return false;
 	ret = receive(d, &m);
 	if (ret == 0)

@@ -22,20 +22,14 @@ bool vu_queue_started(const VuDev *dev, const VuVirtq *vq)
 	return vq->started;
 }
 
-/* Another queue's thread may be breaking the device. */
-static inline bool is_broken(const VuDev *dev)
-{
-	return VU_UNLIKELY(__atomic_load_n(&dev->broken, __ATOMIC_RELAXED));
-}
-
 bool vu_queue_empty(VuDev *dev, VuVirtq *vq)
 {
-	return is_broken(dev) || vu__ring_empty(ring_of(dev, vq));
+	return vu__dev_broken(dev) || vu__ring_empty(ring_of(dev, vq));
 }
 
 void *vu_queue_pop(VuDev *dev, VuVirtq *vq, size_t sz)
 {
-	if (is_broken(dev))
+	if (vu__dev_broken(dev))
 		return NULL;
 	return vu__ring_pop(ring_of(dev, vq), sz);
 }
@@ -78,7 +72,7 @@ void vu_queue_get_avail_bytes(VuDev *vdev, VuVirtq *vq, unsigned int *in_bytes,
 {
 	unsigned int in = 0, out = 0;
 
-	if (!is_broken(vdev))
+	if (!vu__dev_broken(vdev))
 		vu__ring_avail_bytes(ring_of(vdev, vq), &in, &out, max_in_bytes,
 				     max_out_bytes);
 	if (in_bytes)
@@ -112,7 +106,7 @@ static void notify(VuDev *dev, VuVirtq *vq, bool sync)
 	struct vu__dev *d = vu__dev_of(dev);
 	int call_fd;
 
-	if (is_broken(dev) || !vu__ring_should_call(ring_of(dev, vq)))
+	if (vu__dev_broken(dev) || !vu__ring_should_call(ring_of(dev, vq)))
 		return;
 	/* The control thread may be hiding the number; the file behind it stays ours. */
 	call_fd = __atomic_load_n(&vq->call_fd, __ATOMIC_ACQUIRE);

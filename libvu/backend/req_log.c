@@ -150,16 +150,22 @@ void vu__log_too_short(struct vu__dev *d, const struct vu__log *log, uint64_t gp
 void vu_log_write(VuDev *dev, uint64_t gpa, uint64_t len)
 {
 	struct vu__dev *d = vu__dev_of(dev);
+	struct vu__log *log = NULL;
+	bool fits = true;
 
 	pthread_mutex_lock(&d->log_lock);
 	if (d->log && d->log_data) {
 		struct vu__dirty now = {.log = d->log, .call_fd = dev->log_call_fd};
 
-		if (!vu__dirty_add(&now, gpa, len))
-			vu__log_too_short(d, d->log, gpa, len);
+		fits = vu__dirty_add(&now, gpa, len);
 		vu__dirty_flush(&now);
+		log = fits ? NULL : vu__log_get(d->log);
 	}
 	pthread_mutex_unlock(&d->log_lock);
+	/* The device's panic callback may want the lock. */
+	if (!fits)
+		vu__log_too_short(d, log, gpa, len);
+	vu__log_put(log);
 }
 
 int vu_set_log_reply_size(VuDev *dev, unsigned int bytes)

@@ -229,7 +229,7 @@ static void kicked(VuDev *dev, int condition, void *data)
 	int ret;
 
 	(void)condition;
-	if (dev->broken || vq->kick_fd < 0)
+	if (vu__dev_broken(dev) || vq->kick_fd < 0)
 		return;
 	ret = vu__event_consume(vq->kick_fd, &value);
 	if (ret) {
