@@ -132,6 +132,7 @@ void vu_deinit(VuDev *dev)
 	for (unsigned int i = 0; i < dev->max_queues; i++)
 		queue_release(&d->queues[i]);
 	vu__log_release(d);
+	vu__inflight_release(d);
 	vu__drain_destroy(d);
 	vu__channel_set(d, -1);
 	vu__memmap_put(d->map);
@@ -144,6 +145,25 @@ void vu_deinit(VuDev *dev)
 	dev->nregions = 0;
 	dev->max_queues = 0;
 	dev->sock = -1;
+}
+
+bool vu_reconnect(VuDev *dev, int socket)
+{
+	const struct vu__dev *d = vu__dev_of(dev);
+	struct vu_ext_ops ext = d->ext;
+	vu_read_msg_cb read_msg = d->read_msg;
+	unsigned int drain_ms = d->drain_ms, log_reply_size = d->log_reply_size;
+	uint16_t max_queues = dev->max_queues;
+
+	vu_stop_queues(dev);
+	vu_deinit(dev);
+	if (!vu_init_read_msg(dev, max_queues, socket, dev->panic, read_msg, dev->set_watch,
+			      dev->remove_watch, dev->iface))
+		return false;
+	dev->priv->ext = ext;
+	dev->priv->drain_ms = drain_ms;
+	dev->priv->log_reply_size = log_reply_size;
+	return true;
 }
 
 void vu_stop_queues(VuDev *dev)

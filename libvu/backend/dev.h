@@ -10,6 +10,7 @@
 #define VU_BACKEND_DEV_H
 
 #include "core/dirtylog.h"
+#include "core/inflight.h"
 #include "core/memmap.h"
 #include "core/ring.h"
 #include "libvu/ext.h"
@@ -41,6 +42,8 @@ struct vu__queue {
 	bool watched;  /* the kick eventfd is in the event loop */
 	bool has_addr; /* vq->vra was set */
 	bool stopping; /* GET_VRING_BASE waits for what is in flight */
+	bool suspending; /* ... which is handed over */
+	uint32_t stop_request;
 };
 
 struct vu__dev {
@@ -53,6 +56,7 @@ struct vu__dev {
 	bool log_data;		  /* LOG_ALL */
 	pthread_mutex_t log_lock; /* over those two and the log's eventfd */
 	unsigned int log_reply_size;
+	struct vu__inflight_area *inflight;
 	uint64_t offered_protocol_features;
 	bool protocol_features_set;
 	pthread_t control; /* the thread inside vu_dispatch(), if in_dispatch */
@@ -140,8 +144,11 @@ void vu__queue_resume(struct vu__queue *q);
 
 /* --- answering GET_VRING_BASE: drain.c --- */
 
-/* Answers now or when nothing is in flight any more.  VU__DEFERRED or -errno. */
-int vu__drain_begin(struct vu__dev *d, struct vu__queue *q);
+/*
+ * Answers @request now or when nothing is in flight any more; @skip: the device gives up
+ * what it can, for the next back-end to do.  VU__DEFERRED or -errno.
+ */
+int vu__drain_begin(struct vu__dev *d, struct vu__queue *q, uint32_t request, bool skip);
 
 /* Answers every pending one, whatever is in flight.  */
 void vu__drain_force(struct vu__dev *d);
@@ -163,6 +170,18 @@ VU_MUST_CHECK int vu__log_check_ring(struct vu__queue *q, const struct vu__log *
 void vu__log_too_short(struct vu__dev *d, const struct vu__log *log, uint64_t gpa,
 		       uint64_t len);
 void vu__log_release(struct vu__dev *d);
+
+/* --- requests in flight: req_inflight.c --- */
+
+/*
+ * Finds out what the last back-end has left in flight of a queue about to start with
+ * @ring.  Sets where it goes on.  0 or -errno with the reason recorded.
+ */
+VU_MUST_CHECK int vu__inflight_resume(struct vu__queue *q, const VuRing *ring);
+
+/* The device was reset: nothing is in flight any more. */
+void vu__inflight_forget(struct vu__dev *d);
+void vu__inflight_release(struct vu__dev *d);
 
 /* --- dispatch.c --- */
 
@@ -191,9 +210,10 @@ vu__handler vu__req_get_features, vu__req_set_features, vu__req_set_owner,
 vu__handler vu__req_set_mem_table, vu__req_add_mem_reg, vu__req_rem_mem_reg,
 	vu__req_get_max_mem_slots;
 vu__handler vu__req_set_vring_num, vu__req_set_vring_addr, vu__req_set_vring_base,
-	vu__req_get_vring_base, vu__req_set_vring_kick, vu__req_set_vring_call,
+	vu__req_get_vring_base, vu__req_skip_drain, vu__req_set_vring_kick, vu__req_set_vring_call,
 	vu__req_set_vring_err, vu__req_set_vring_enable, vu__req_vring_kick;
 vu__handler vu__req_set_log_base, vu__req_set_log_fd;
+vu__handler vu__req_get_inflight_fd, vu__req_set_inflight_fd;
 vu__handler vu__req_get_config, vu__req_set_config, vu__req_set_backend_req_fd;
 
 #endif

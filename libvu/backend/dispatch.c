@@ -22,6 +22,8 @@ static vu__handler *const handlers[VU__REQUEST_COUNT] = {
 	[VU__SET_MEM_TABLE] = vu__req_set_mem_table,
 	[VU__SET_LOG_BASE] = vu__req_set_log_base,
 	[VU__SET_LOG_FD] = vu__req_set_log_fd,
+	[VU__GET_INFLIGHT_FD] = vu__req_get_inflight_fd,
+	[VU__SET_INFLIGHT_FD] = vu__req_set_inflight_fd,
 	[VU__SET_VRING_NUM] = vu__req_set_vring_num,
 	[VU__SET_VRING_ADDR] = vu__req_set_vring_addr,
 	[VU__SET_VRING_BASE] = vu__req_set_vring_base,
@@ -38,6 +40,7 @@ static vu__handler *const handlers[VU__REQUEST_COUNT] = {
 	[VU__SET_CONFIG] = vu__req_set_config,
 	[VU__RESET_DEVICE] = vu__req_reset_device,
 	[VU__VRING_KICK] = vu__req_vring_kick,
+	[VU__GET_VRING_BASE_SKIP_DRAIN] = vu__req_skip_drain,
 	[VU__GET_MAX_MEM_SLOTS] = vu__req_get_max_mem_slots,
 	[VU__ADD_MEM_REG] = vu__req_add_mem_reg,
 	[VU__REM_MEM_REG] = vu__req_rem_mem_reg,
@@ -221,7 +224,8 @@ static bool serve(struct vu__dev *d, struct vu__msg *m)
 	vu__debug(VU__DEBUG_MSG, "%s flags 0x%x size %u fds %u", request_name(m->request),
 		  m->flags, m->size, m->nfds);
 	/* Only further stops may wait behind a stop that is not answered yet. */
-	if (d->nstopping && m->request != VU__GET_VRING_BASE)
+	if (d->nstopping && m->request != VU__GET_VRING_BASE &&
+	    m->request != VU__GET_VRING_BASE_SKIP_DRAIN)
 		vu__drain_force(d);
 	d->why[0] = '\0';
 	ret = run(d, m);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Answering VHOST_USER_GET_VRING_BASE: after the answer nothing may be written to the
- * guest, so it waits until the device has pushed what it has popped.  The device does
- * that in its own event loop, so the answer is sent from there.  Control thread.
+ * guest, so it waits until the device has pushed what it has popped, or, if the
+ * front-end takes requests over in flight, has given it up.  The device does that in its
+ * own event loop, so the answer is sent from there.  Control thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,17 +19,46 @@ static int inuse(const struct vu__queue *q)
 	return q->ring.can_push ? vu__queue_pub(q)->inuse : 0;
 }
 
-/* The index in the answer survives the stop, so that asking again gives it again. */
+/* What the last back-end had taken must be popped before the device is told to stop. */
+static bool resubmitting(struct vu__queue *q)
+{
+	bool yes;
+
+	vu__queue_quiesce(q);
+	yes = q->ring.resubmitting;
+	vu__queue_resume(q);
+	return yes;
+}
+
+/*
+ * The index in the answer survives the stop, so that asking again gives it again.  When
+ * requests were handed over, it is the one before them.
+ */
 static int answer(struct vu__dev *d, struct vu__queue *q)
 {
+	VuVirtq *vq = vu__queue_pub(q);
 	struct vu__msg m;
 
+	if (q->suspending && q->ring.can_push)
+		vq->last_avail_idx = vq->used_idx;
 	vu__queue_end_stop(q);
-	vu__msg_init(&m, VU__GET_VRING_BASE);
+	vu__msg_init(&m, q->suspending ? q->stop_request : VU__GET_VRING_BASE);
+	q->suspending = false;
 	m.payload.state.index = vu__queue_index(q);
-	m.payload.state.num = vu__queue_pub(q)->last_avail_idx;
+	m.payload.state.num = vq->last_avail_idx;
 	vu__msg_make_reply(&m, sizeof(m.payload.state));
 	return vu__send_reply(d, &m);
+}
+
+/* One step further with a queue that is to stop.  True: it may be answered. */
+static bool proceed(struct vu__queue *q, bool force)
+{
+	if (vu__queue_pub(q)->started) {
+		if (!force && resubmitting(q))
+			return false;
+		vu__queue_begin_stop(q);
+	}
+	return force || !inuse(q);
 }
 
 static void set_timer(struct vu__dev *d, unsigned int ms)
@@ -46,7 +76,7 @@ static void advance(struct vu__dev *d, bool force)
 	while (d->nstopping) {
 		struct vu__queue *q = &d->queues[d->stopping[0]];
 
-		if (inuse(q) && !force)
+		if (!proceed(q, force))
 			return;
 		d->nstopping--;
 		memmove(d->stopping, d->stopping + 1, d->nstopping * sizeof(d->stopping[0]));
@@ -103,28 +133,54 @@ static int watch(struct vu__dev *d)
 	return 0;
 }
 
-int vu__drain_begin(struct vu__dev *d, struct vu__queue *q)
+/* The device gives up what it can; all of that stays in the inflight region. */
+static void suspend(struct vu__dev *d, struct vu__queue *q)
 {
-	bool ready = d->nstopping == 0 && !inuse(q);
+	vu__queue_quiesce(q);
+	vu__ring_leave_resubmits(&q->ring);
+	vu__queue_resume(q);
+	d->ext.cancel(d->pub, vu__queue_index(q));
+}
+
+/* Nothing new is popped; what must be popped again still can be. */
+static void close_ring(struct vu__dev *d, struct vu__queue *q)
+{
+	if (!q->ring.can_push)
+		return;
+	vu__queue_quiesce(q);
+	q->ring.can_pop = false;
+	q->ring.drained_fd = d->drained_fd;
+	vu__queue_resume(q);
+}
+
+int vu__drain_begin(struct vu__dev *d, struct vu__queue *q, uint32_t request, bool skip)
+{
+	bool ready;
+	int ret;
 
 	if (q->stopping)
 		return vu__refuse(d, -EBUSY, "queue %d is stopping", vu__queue_index(q));
-	if (!ready && d->drain_ms) {
-		int ret = watch(d);
-
-		if (ret)
-			vu__warn("queue %d: cannot wait for what is in flight: %s",
-				 vu__queue_index(q), strerror(-ret));
-		ready = ret;
-	}
-	if (ready || !d->drain_ms)
+	q->stop_request = request;
+	q->suspending = skip;
+	close_ring(d, q);
+	if (skip && vu__queue_pub(q)->started)
+		suspend(d, q);
+	ready = proceed(q, !d->drain_ms);
+	if (!d->drain_ms || (ready && !d->nstopping))
 		return answer(d, q) ? -EPIPE : VU__DEFERRED;
+	ret = watch(d);
+	if (ret) {
+		vu__warn("queue %d: cannot wait for what is in flight: %s", vu__queue_index(q),
+			 strerror(-ret));
+		(void)proceed(q, true);
+		return answer(d, q) ? -EPIPE : VU__DEFERRED;
+	}
 	q->stopping = true;
 	d->stopping[d->nstopping++] = vu__queue_index(q);
-	vu__queue_quiesce(q);
-	q->ring.drained_fd = d->drained_fd;
-	vu__queue_resume(q);
+	close_ring(d, q);
 	set_timer(d, d->drain_ms);
+	if (vu__queue_pub(q)->started)
+		vu__queue_kick_self(q);
 	/* The last one may have been pushed before the eventfd was there. */
 	vu__event_signal(d->drained_fd);
 	return VU__DEFERRED;

@@ -40,6 +40,11 @@ void vu_queue_unpop(VuDev *dev, VuVirtq *vq, VuVirtqElement *elem, size_t len)
 	vu__ring_unpop(ring_of(dev, vq), elem);
 }
 
+bool vu_queue_abandon(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem)
+{
+	return vu__ring_abandon(ring_of(dev, vq), elem);
+}
+
 bool vu_queue_rewind(VuDev *dev, VuVirtq *vq, unsigned int num)
 {
 	return vu__ring_rewind(ring_of(dev, vq), num);

@@ -17,7 +17,7 @@
 	(VU_BIT(VU__PF_MQ) | VU_BIT(VU__PF_LOG_SHMFD) | VU_BIT(VU__PF_REPLY_ACK) |       \
 	 VU_BIT(VU__PF_BACKEND_REQ) |                                                    \
 	 VU_BIT(VU__PF_BACKEND_SEND_FD) | VU_BIT(VU__PF_HOST_NOTIFIER) |                 \
-	 VU_BIT(VU__PF_RESET_DEVICE) | VU_BIT(VU__PF_CONFIGURE_MEM_SLOTS))
+	 VU_BIT(VU__PF_INFLIGHT_SHMFD) | VU_BIT(VU__PF_RESET_DEVICE) | VU_BIT(VU__PF_CONFIGURE_MEM_SLOTS))
 
 /*
  * What a device may add to those: what the library only needs to be told about, and
@@ -26,7 +26,21 @@
 #define DEVICE_PROTOCOL_FEATURES                                                         \
 	(VU_BIT(VU__PF_RARP) | VU_BIT(VU__PF_MTU) | VU_BIT(VU__PF_CROSS_ENDIAN) |        \
 	 VU_BIT(VU__PF_CRYPTO_SESSION) | VU_BIT(VU__PF_CONFIG) |                         \
-	 VU_BIT(VU__PF_INBAND_NOTIFICATIONS))
+	 VU_BIT(VU__PF_INBAND_NOTIFICATIONS) | VU_BIT(VU__PF_GPA_ADDRESSES))
+
+/* Of a device that can give up what is in flight. */
+#define HAND_OVER_FEATURES                                                               \
+	(VU_BIT(VU__PF_GET_VRING_BASE_INFLIGHT) | VU_BIT(VU__PF_GET_VRING_BASE_SKIP_DRAIN))
+
+/* What a feature is of no use without: the message that names it says "only if". */
+static const struct {
+	unsigned int feature;
+	uint64_t needs;
+} requirements[] = {
+	{VU__PF_GET_VRING_BASE_INFLIGHT, VU_BIT(VU__PF_INFLIGHT_SHMFD)},
+	{VU__PF_GET_VRING_BASE_SKIP_DRAIN,
+	 VU_BIT(VU__PF_INFLIGHT_SHMFD) | VU_BIT(VU__PF_GET_VRING_BASE_INFLIGHT)},
+};
 
 static uint64_t offered_features(struct vu__dev *d)
 {
@@ -45,6 +59,8 @@ static uint64_t offered_protocol_features(struct vu__dev *d)
 
 	if (iface->get_config && iface->set_config)
 		offer |= VU_BIT(VU__PF_CONFIG);
+	if (d->ext.cancel)
+		offer |= HAND_OVER_FEATURES;
 	if (iface->get_protocol_features)
 		offer |= iface->get_protocol_features(d->pub) & DEVICE_PROTOCOL_FEATURES;
 	return offer;
@@ -134,6 +150,12 @@ int vu__req_set_protocol_features(struct vu__dev *d, struct vu__msg *m)
 		vu__dev_panic(d, "INBAND_NOTIFICATIONS without BACKEND_REQ and REPLY_ACK");
 		return vu__refuse(d, -EPROTO, "in-band notifications need a channel");
 	}
+	for (size_t i = 0; i < VU_ARRAY_SIZE(requirements); i++) {
+		if (vu__has_bit(features, requirements[i].feature) &&
+		    (features & requirements[i].needs) != requirements[i].needs)
+			return vu__refuse(d, -EINVAL, "%s without what it needs",
+					  vu__protocol_feature_name(requirements[i].feature));
+	}
 	dev->protocol_features = features;
 	if (dev->iface->set_protocol_features)
 		dev->iface->set_protocol_features(dev, features);
@@ -152,6 +174,7 @@ int vu__req_reset_device(struct vu__dev *d, struct vu__msg *m)
 
 	(void)m;
 	vu_stop_queues(dev);
+	vu__inflight_forget(d);
 	for (unsigned int i = 0; i < dev->max_queues; i++) {
 		VuVirtq *vq = &dev->vq[i];
 

@@ -10,9 +10,16 @@
 #include "base/log.h"
 #include "base/sys.h"
 
-static struct vu__region_desc desc_of(const struct vu__region_payload *p)
+/*
+ * With GPA_ADDRESSES rings are named by guest address, and what is said of the
+ * front-end's own addresses has no meaning.
+ */
+static struct vu__region_desc desc_of(const struct vu__dev *d,
+				      const struct vu__region_payload *p)
 {
-	return (struct vu__region_desc){p->gpa, p->size, p->uaddr, p->mmap_offset};
+	uint64_t uaddr = vu__dev_has(d, VU__PF_GPA_ADDRESSES) ? p->gpa : p->uaddr;
+
+	return (struct vu__region_desc){p->gpa, p->size, uaddr, p->mmap_offset};
 }
 
 /* Where each running ring will be; others keep their zeros. */
@@ -103,7 +110,7 @@ static int use_regions(struct vu__dev *d, struct vu__region *const *regions, uns
 static int map_region(struct vu__dev *d, const struct vu__region_payload *p, int fd,
 		      struct vu__region **out)
 {
-	struct vu__region_desc desc = desc_of(p);
+	struct vu__region_desc desc = desc_of(d, p);
 	int ret = vu__region_new(&desc, fd, out, d->why, sizeof(d->why));
 
 	if (!ret)
@@ -161,14 +168,15 @@ int vu__req_add_mem_reg(struct vu__dev *d, struct vu__msg *m)
 }
 
 /* The file offset plays no part: guest address, front-end address and size are the key. */
-static bool is_region(const struct vu__region *r, const struct vu__region_payload *p)
+static bool is_region(const struct vu__region *r, const struct vu__region_desc *key)
 {
-	return r->desc.gpa == p->gpa && r->desc.uaddr == p->uaddr && r->desc.size == p->size;
+	return r->desc.gpa == key->gpa && r->desc.uaddr == key->uaddr &&
+	       r->desc.size == key->size;
 }
 
 int vu__req_rem_mem_reg(struct vu__dev *d, struct vu__msg *m)
 {
-	const struct vu__region_payload *p = &m->payload.mem_reg.region;
+	struct vu__region_desc key = desc_of(d, &m->payload.mem_reg.region);
 	VU_CLEANUP_FREE struct vu__region **regions = NULL;
 	unsigned int n = 0;
 
@@ -176,11 +184,11 @@ int vu__req_rem_mem_reg(struct vu__dev *d, struct vu__msg *m)
 	if (!regions)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < d->map->n; i++) {
-		if (!is_region(d->map->regions[i], p))
+		if (!is_region(d->map->regions[i], &key))
 			regions[n++] = d->map->regions[i];
 	}
 	if (n == d->map->n)
 		return vu__refuse(d, -ENOENT, "no region of 0x%llx bytes at 0x%llx",
-				  (unsigned long long)p->size, (unsigned long long)p->gpa);
+				  (unsigned long long)key.size, (unsigned long long)key.gpa);
 	return use_regions(d, regions, n);
 }

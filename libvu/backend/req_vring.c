@@ -80,13 +80,21 @@ int vu__req_set_vring_base(struct vu__dev *d, struct vu__msg *m)
 	return VU__DONE;
 }
 
+/*
+ * Without the message of its own for it, a front-end that takes requests over in flight
+ * means this one.
+ */
 int vu__req_get_vring_base(struct vu__dev *d, struct vu__msg *m)
 {
-	struct vu__queue *q = queue_of(d, m);
+	bool skip = vu__dev_has(d, VU__PF_GET_VRING_BASE_INFLIGHT) &&
+		    !vu__dev_has(d, VU__PF_GET_VRING_BASE_SKIP_DRAIN);
 
-	if (vu__queue_pub(q)->started)
-		vu__queue_begin_stop(q);
-	return vu__drain_begin(d, q);
+	return vu__drain_begin(d, queue_of(d, m), m->request, skip);
+}
+
+int vu__req_skip_drain(struct vu__dev *d, struct vu__msg *m)
+{
+	return vu__drain_begin(d, queue_of(d, m), m->request, true);
 }
 
 int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)

@@ -108,23 +108,27 @@ static void on_log_short(struct vu__ring *r, uint64_t gpa, uint64_t len, void *o
 	vu__log_too_short(q->dev, r->dirty.log, gpa, len);
 }
 
-/* An in-order device has completed all before the used index and nothing after it. */
-static void choose_resume_point(struct vu__queue *q)
+/* From what a region says; else from what the front-end says, unless the ring knows better. */
+static int choose_resume_point(struct vu__queue *q, const VuRing *ring)
 {
 	const VuDevIface *iface = q->dev->pub->iface;
 	VuVirtq *vq = vu__queue_pub(q);
-	uint16_t used = vu__split_used_idx(vq->vring.used);
+	uint16_t used = vu__split_used_idx(ring->used);
 	int idx = vu__queue_index(q);
 
+	if (vq->inflight)
+		return vu__inflight_resume(q, ring);
 	if (vq->last_avail_idx == used)
-		return;
+		return 0;
+	/* An in-order device has completed all before the used index and nothing after it. */
 	if (iface->queue_is_processed_in_order &&
 	    iface->queue_is_processed_in_order(q->dev->pub, idx)) {
 		vq->last_avail_idx = used;
-		return;
+		return 0;
 	}
 	vu__debug(VU__DEBUG_RING, "queue %d resumes at %u, the used index is %u", idx,
 		  vq->last_avail_idx, used);
+	return 0;
 }
 
 /* True if there is something to pop already. */
@@ -140,6 +144,8 @@ static int go_live(struct vu__queue *q, bool *pending)
 	if (!ret)
 		ret = vu__ring_prepare(r, vq->vring.num);
 	if (!ret)
+		ret = choose_resume_point(q, &ring);
+	if (!ret)
 		ret = vu__ring_set_map(r, q->dev->map);
 	if (ret)
 		return ret;
@@ -150,7 +156,6 @@ static int go_live(struct vu__queue *q, bool *pending)
 	r->on_break = on_break;
 	r->on_log_short = on_log_short;
 	r->opaque = q;
-	choose_resume_point(q);
 	*pending = vu__ring_start(r);
 	return 0;
 }
@@ -213,8 +218,10 @@ void vu__queue_end_stop(struct vu__queue *q)
 	VuVirtq *vq = vu__queue_pub(q);
 
 	if (q->ring.can_push && vq->inuse)
-		vu__warn("queue %d is stopped with %d elements in flight, which are lost",
-			 vu__queue_index(q), vq->inuse);
+		vu__log(vq->inflight ? VU_LOG_INFO : VU_LOG_WARNING,
+			"queue %d is stopped with %d elements in flight, which are %s",
+			vu__queue_index(q), vq->inuse,
+			vq->inflight ? "left to the next back-end" : "lost");
 	vq->started = false;
 	q->stopping = false;
 	vu__ring_stop(&q->ring);

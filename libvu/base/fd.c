@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Eventfds and waiting.  Any thread. */
+/* File descriptors, eventfds and waiting.  Any thread. */
 #include "base/fd.h"
 
 #include <errno.h>
@@ -16,6 +16,22 @@ int vu__fd_set_nonblock(int fd)
 	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	return 0;
+}
+
+int vu__fd_dup(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return copy < 0 ? -errno : copy;
+}
+
+int vu__fd_forbid_shrinking(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals >= 0 && seals & F_SEAL_SHRINK)
+		return 0;
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0 ? -errno : 0;
 }
 
 int vu__event_signal(int fd)

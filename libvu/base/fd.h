@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Eventfds and waiting. */
+/* File descriptors, eventfds and waiting. */
 #ifndef VU_BASE_FD_H
 #define VU_BASE_FD_H
 
@@ -18,6 +18,15 @@ int vu__event_signal(int fd);
 
 /* Reads an eventfd's counter into *@value; 0 in it if there was nothing.  0 or -errno. */
 int vu__event_consume(int fd, uint64_t *value);
+
+/* A second fd for the same file, closed on exec.  The fd or -errno. */
+VU_MUST_CHECK int vu__fd_dup(int fd);
+
+/*
+ * Seals a file against shrinking: a mapped file that shrinks turns the next access into
+ * a SIGBUS.  0; -errno if it can shrink and cannot be sealed, as a memfd can.
+ */
+VU_MUST_CHECK int vu__fd_forbid_shrinking(int fd);
 
 /* CLOCK_MONOTONIC in milliseconds. */
 int64_t vu__now_ms(void);

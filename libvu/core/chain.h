@@ -93,8 +93,8 @@ static inline bool vu__chain_mark_buffer(struct vu__ring *r, const struct vu__de
 	uint64_t n = VU_MIN(*left, d->len);
 
 	*left -= n;
-	if (vu__mark_skipped(VU__MARK_DATA) ||
-	    (indirect && vu__mark_skipped(VU__MARK_INDIRECT)))
+	if (vu__skipped(VU__MARK_DATA) ||
+	    (indirect && vu__skipped(VU__MARK_INDIRECT)))
 		return true;
 	return vu__ring_mark(r, d->addr, n);
 }

@@ -4,7 +4,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,30 +12,6 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "core/split.h"
-
-#ifdef VU_MUTANTS
-bool vu__mark_skipped(enum vu__mark class)
-{
-	static const char *const names[] = {"data", "used", "indirect", "wide", "replace",
-					    "some"};
-	static unsigned int count;
-	const char *skip = getenv("VU_SKIP_MARKS");
-
-	if (!skip || strcmp(skip, names[class]))
-		return false;
-	return class != VU__MARK_SOME || __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) % 256 == 0;
-}
-#endif
-
-/* A file that shrinks would turn a mark into a SIGBUS. */
-static int forbid_shrinking(int fd)
-{
-	int seals = fcntl(fd, F_GET_SEALS);
-
-	if (seals >= 0 && seals & F_SEAL_SHRINK)
-		return 0;
-	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0 ? -errno : 0;
-}
 
 static int check_file(int fd, uint64_t size, uint64_t offset, char *why, size_t why_size)
 {
@@ -48,7 +23,7 @@ static int check_file(int fd, uint64_t size, uint64_t offset, char *why, size_t 
 			 (unsigned long long)size, (unsigned long long)offset);
 		return -EINVAL;
 	}
-	ret = forbid_shrinking(fd);
+	ret = vu__fd_forbid_shrinking(fd);
 	if (ret) {
 		snprintf(why, why_size, "dirty log: its file cannot be sealed against "
 			 "shrinking, as a memfd can (%s)", strerror(-ret));
@@ -113,7 +88,7 @@ static bool set_bits(struct vu__log *log, uint64_t word, uint64_t mask)
 {
 	uint64_t le = htole64(mask);
 
-	if (vu__mark_skipped(VU__MARK_SOME))
+	if (vu__skipped(VU__MARK_SOME))
 		return false;
 	/*
 	 * Looking first saves a locked operation on a hot page.  It may be trusted only
@@ -156,7 +131,7 @@ static void set_whole_words(struct vu__dirty *d, uint64_t first, uint64_t end)
 {
 	bool news = false;
 
-	if (vu__mark_skipped(VU__MARK_WIDE))
+	if (vu__skipped(VU__MARK_WIDE))
 		return;
 	/* As in flush_slot(). */
 	vu__split_fence();
@@ -208,7 +183,7 @@ void vu__dirty_flush_slow(struct vu__dirty *d)
 
 void vu__dirty_set_log(struct vu__dirty *d, struct vu__log *log, bool data, int call_fd)
 {
-	if (vu__mark_skipped(VU__MARK_REPLACE))
+	if (vu__skipped(VU__MARK_REPLACE))
 		d->used = 0;
 	vu__dirty_flush(d);
 	d->log = log;

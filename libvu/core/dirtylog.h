@@ -11,6 +11,7 @@
 #define VU_CORE_DIRTYLOG_H
 
 #include "base/util.h"
+#include "core/mutants.h"
 
 #define VU__LOG_PAGE_SHIFT 12
 
@@ -71,17 +72,5 @@ static inline void vu__dirty_flush(struct vu__dirty *d)
 
 /* Another log, or none, from now on.  Sets in the old one what was noted for it. */
 void vu__dirty_set_log(struct vu__dirty *d, struct vu__log *log, bool data, int call_fd);
-
-/*
- * For test builds that skip one class of marks on purpose; see tests/mutants.  Nothing
- * in a build that is not one.
- */
-enum vu__mark { VU__MARK_DATA, VU__MARK_USED, VU__MARK_INDIRECT, VU__MARK_WIDE,
-		VU__MARK_REPLACE, VU__MARK_SOME };
-#ifdef VU_MUTANTS
-bool vu__mark_skipped(enum vu__mark class);
-#else
-#define vu__mark_skipped(class) false
-#endif
 
 #endif

@@ -12,59 +12,37 @@
 #include "base/sys.h"
 #include "core/chain.h"
 
-/* A span for rings that have seen no buffer: no address is in it. */
-static const struct vu__span nowhere;
-
-static void use_map(struct vu__ring *r, struct vu__memmap *map)
-{
-	r->map = vu__memmap_get(map);
-	r->span = &nowhere;
-}
-
 int vu__ring_prepare(struct vu__ring *r, unsigned int num)
 {
-	uint8_t *head_gen;
-	uint16_t *popped;
-	struct iovec *iov;
+	VU_CLEANUP_FREE uint16_t *popped = NULL, *filled = NULL;
+	VU_CLEANUP_FREE uint8_t *head_gen = NULL;
 
 	if (num <= r->alloc_num)
 		return 0;
 	head_gen = vu__sys.calloc(num, sizeof(*head_gen));
 	popped = vu__sys.calloc(num, sizeof(*popped));
-	iov = r->iov ? r->iov : vu__sys.calloc(VIRTQUEUE_MAX_SIZE, sizeof(*iov));
-	if (!head_gen || !popped || !iov) {
-		free(head_gen);
-		free(popped);
-		if (iov != r->iov)
-			free(iov);
+	filled = vu__sys.calloc(num, sizeof(*filled));
+	if (!r->iov)
+		r->iov = vu__sys.calloc(VIRTQUEUE_MAX_SIZE, sizeof(*r->iov));
+	if (!head_gen || !popped || !filled || !r->iov)
 		return -ENOMEM;
-	}
 	free(r->head_gen);
 	free(r->popped);
-	r->head_gen = head_gen;
-	r->popped = popped;
-	r->iov = iov;
+	free(r->filled);
+	r->head_gen = vu__steal_ptr(&head_gen);
+	r->popped = vu__steal_ptr(&popped);
+	r->filled = vu__steal_ptr(&filled);
 	r->alloc_num = num;
 	return 0;
-}
-
-static void drop_list(struct vu__retired **list)
-{
-	while (*list) {
-		struct vu__retired *old = *list;
-
-		*list = old->next;
-		vu__memmap_put(old->map);
-		free(old);
-	}
 }
 
 void vu__ring_destroy(struct vu__ring *r)
 {
 	vu__ring_stop(r);
-	drop_list(&r->orphans);
+	vu__ring_drop_orphans(r);
 	free(vu__steal_ptr(&r->head_gen));
 	free(vu__steal_ptr(&r->popped));
+	free(vu__steal_ptr(&r->filled));
 	free(vu__steal_ptr(&r->iov));
 	free(vu__steal_ptr(&r->table));
 	r->alloc_num = 0;
@@ -80,7 +58,7 @@ static inline bool mark_used(struct vu__ring *r, uint64_t offset, uint64_t len)
 	const VuRing *v = &r->vq->vring;
 
 	if (VU_LIKELY(!r->dirty.log) || !vu__has_bit(v->flags, VHOST_VRING_F_LOG) ||
-	    vu__mark_skipped(VU__MARK_USED))
+	    vu__skipped(VU__MARK_USED))
 		return true;
 	return vu__ring_mark(r, v->log_guest_addr + offset, len);
 }
@@ -121,9 +99,40 @@ static bool arm(struct vu__ring *r)
 	return vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
 }
 
+void vu__ring_resubmit(struct vu__ring *r, struct vu__inflight_left *left)
+{
+	VuVirtq *vq = r->vq;
+
+	free(vq->resubmit_list);
+	vq->resubmit_list = vu__steal_ptr(&left->list);
+	vq->resubmit_num = left->n;
+	vq->counter = left->counter;
+	r->resubmits = left->n;
+}
+
+/* What the last back-end has taken counts as in flight before it is popped again. */
+static void start_resubmitting(struct vu__ring *r)
+{
+	VuVirtq *vq = r->vq;
+
+	vq->inuse = vq->resubmit_num;
+	r->resubmitting = vq->resubmit_num;
+	for (unsigned int i = 0; i < vq->resubmit_num; i++)
+		r->head_gen[vq->resubmit_list[i].index] = VU__GEN_RESUBMIT;
+}
+
+void vu__ring_leave_resubmits(struct vu__ring *r)
+{
+	if (!r->resubmitting)
+		return;
+	r->resubmitting = false;
+	r->vq->inuse -= r->vq->resubmit_num;
+}
+
 bool vu__ring_start(struct vu__ring *r)
 {
 	VuVirtq *vq = r->vq;
+	bool pending;
 
 	r->mask = vq->vring.num - 1;
 	vq->shadow_avail_idx = vq->last_avail_idx;
@@ -131,8 +140,10 @@ bool vu__ring_start(struct vu__ring *r)
 	vq->signalled_used = vq->used_idx;
 	vq->signalled_used_valid = false;
 	vq->notification = true;
-	vq->inuse = 0;
 	memset(r->head_gen, 0, r->alloc_num * sizeof(*r->head_gen));
+	memset(r->popped, 0xff, r->alloc_num * sizeof(*r->popped));
+	memset(r->filled, 0xff, r->alloc_num * sizeof(*r->filled));
+	start_resubmitting(r);
 	r->gen = 1;
 	r->drained_fd = -1;
 	r->broken[0] = '\0';
@@ -143,25 +154,21 @@ bool vu__ring_start(struct vu__ring *r)
 	 * the driver has passed: both would leave us asleep.
 	 */
 	set_used_flags(r, 0);
-	if (r->event_idx)
-		return arm(r);
-	vu__split_fence();
-	return vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
-}
-
-/* True if @list has @map already, so that stops do not add up. */
-static bool list_has(const struct vu__retired *list, const struct vu__memmap *map)
-{
-	while (list && list->map != map)
-		list = list->next;
-	return list;
+	if (r->event_idx) {
+		pending = arm(r);
+	} else {
+		vu__split_fence();
+		pending = vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
+	}
+	return pending || r->resubmitting;
 }
 
 /* What is in flight and given up may have been written, wholly or in part. */
 static void mark_all_in_flight(struct vu__ring *r)
 {
 	for (unsigned int head = 0; head < r->vq->vring.num; head++) {
-		if (r->head_gen[head] && !vu__chain_mark(r, head, UINT64_MAX))
+		if (r->head_gen[head] && r->head_gen[head] != VU__GEN_RESUBMIT &&
+		    !vu__chain_mark(r, head, UINT64_MAX))
 			break;
 	}
 	vu__dirty_flush(&r->dirty);
@@ -172,105 +179,24 @@ void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int ca
 	vu__dirty_set_log(&r->dirty, log, data, call_fd);
 }
 
-/* Keeps the maps of what is in flight for as long as the ring lives. */
-static void orphan_maps(struct vu__ring *r)
-{
-	struct vu__retired *last = vu__sys.calloc(1, sizeof(*last));
-
-	if (last) {
-		*last = (struct vu__retired){.next = r->retired, .map = vu__steal_ptr(&r->map)};
-		r->retired = last;
-	}
-	while (r->retired) {
-		struct vu__retired *old = r->retired;
-
-		r->retired = old->next;
-		if (list_has(r->orphans, old->map)) {
-			vu__memmap_put(old->map);
-			free(old);
-		} else {
-			old->next = r->orphans;
-			r->orphans = old;
-		}
-	}
-}
-
 void vu__ring_stop(struct vu__ring *r)
 {
 	if (r->can_push && r->vq->inuse > 0) {
 		if (r->dirty.log && r->dirty.data)
 			mark_all_in_flight(r);
-		orphan_maps(r);
+		vu__ring_orphan_maps(r);
 	}
 	vu__dirty_flush(&r->dirty);
 	r->can_pop = false;
 	r->can_push = false;
+	r->resubmitting = false;
 	r->vq->inuse = 0;
+	r->vq->resubmit_num = 0;
+	free(vu__steal_ptr(&r->vq->resubmit_list));
 	r->vq->vring.desc = NULL;
 	r->vq->vring.avail = NULL;
 	r->vq->vring.used = NULL;
-	drop_list(&r->retired);
-	vu__memmap_put(vu__steal_ptr(&r->map));
-	r->span = &nowhere;
-}
-
-/* Elements in flight that were popped in generation @gen. */
-static unsigned int count_gen(const struct vu__ring *r, uint8_t gen)
-{
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < r->vq->vring.num; i++)
-		n += r->head_gen[i] == gen;
-	return n;
-}
-
-static bool gen_in_use(const struct vu__ring *r, uint8_t gen)
-{
-	for (const struct vu__retired *old = r->retired; old; old = old->next) {
-		if (old->gen == gen)
-			return true;
-	}
-	return false;
-}
-
-int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map)
-{
-	unsigned int left = r->can_push && r->vq->inuse ? count_gen(r, r->gen) : 0;
-	uint8_t next_gen = r->gen == UINT8_MAX ? 1 : r->gen + 1;
-	struct vu__retired *old;
-
-	if (!left) {
-		vu__memmap_put(r->map);
-		use_map(r, map);
-		return 0;
-	}
-	if (gen_in_use(r, next_gen))
-		return -EBUSY;
-	old = vu__sys.calloc(1, sizeof(*old));
-	if (!old)
-		return -ENOMEM;
-	*old = (struct vu__retired){r->retired, r->map, left, r->gen};
-	r->retired = old;
-	r->gen = next_gen;
-	use_map(r, map);
-	return 0;
-}
-
-/* An element popped with an older map is done. */
-VU_COLD static void retired_done(struct vu__ring *r, uint8_t gen)
-{
-	for (struct vu__retired **at = &r->retired; *at; at = &(*at)->next) {
-		struct vu__retired *old = *at;
-
-		if (old->gen != gen)
-			continue;
-		if (--old->left == 0) {
-			*at = old->next;
-			vu__memmap_put(old->map);
-			free(old);
-		}
-		return;
-	}
+	vu__ring_drop_maps(r);
 }
 
 /* Takes @head out of flight.  False if it was not in flight. */
@@ -283,7 +209,7 @@ static inline bool head_done(struct vu__ring *r, unsigned int head)
 	gen = r->head_gen[head];
 	r->head_gen[head] = 0;
 	if (VU_UNLIKELY(gen != r->gen))
-		retired_done(r, gen);
+		vu__ring_retired_done(r, gen);
 	return true;
 }
 
@@ -297,6 +223,7 @@ void vu__ring_break(struct vu__ring *r, const char *fmt, ...)
 	vsnprintf(r->broken, sizeof(r->broken), fmt, ap);
 	va_end(ap);
 	r->can_pop = false;
+	r->resubmitting = false;
 	if (r->on_break)
 		r->on_break(r, r->opaque);
 }
@@ -352,6 +279,35 @@ static inline void *make_element(struct vu__ring *r, size_t size, unsigned int h
 	return elem;
 }
 
+/* The last one popped again, or given up: who waits for a stop may look. */
+static inline void tell_drained(struct vu__ring *r)
+{
+	if (VU_UNLIKELY(r->drained_fd >= 0))
+		vu__event_signal(r->drained_fd);
+}
+
+/* Pops what the last back-end had taken, in the order it did. */
+VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
+{
+	VuVirtq *vq = r->vq;
+	unsigned int head = vq->resubmit_list[vq->resubmit_num - 1].index;
+	struct vu__chain chain = {0, 0};
+	void *elem;
+
+	if (size < sizeof(VuVirtqElement) ||
+	    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
+		return NULL;
+	elem = make_element(r, size, head, &chain);
+	if (!elem)
+		return NULL;
+	r->head_gen[head] = r->gen;
+	if (!--vq->resubmit_num) {
+		r->resubmitting = false;
+		tell_drained(r);
+	}
+	return elem;
+}
+
 void *vu__ring_pop(struct vu__ring *r, size_t size)
 {
 	VuVirtq *vq = r->vq;
@@ -360,6 +316,8 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	uint16_t slot;
 	void *elem;
 
+	if (VU_UNLIKELY(r->resubmitting))
+		return pop_again(r, size);
 	if (VU_UNLIKELY(!r->can_pop || size < sizeof(VuVirtqElement)) || !have_entry(r))
 		return NULL;
 	slot = vq->last_avail_idx & r->mask;
@@ -380,6 +338,8 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 		return NULL;
 	r->head_gen[head] = r->gen;
 	r->popped[slot] = head;
+	if (VU_UNLIKELY(vq->inflight))
+		vu__inflight_take(vq, head);
 	vq->inuse++;
 	vq->last_avail_idx++;
 	/*
@@ -394,12 +354,45 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	return elem;
 }
 
+/*
+ * Takes back the last pop, of @head: it is the next to be popped.  What the last back-end
+ * had taken stays in flight and goes back to its list; nothing else has a place there.
+ */
+static void take_back(struct vu__ring *r, unsigned int head)
+{
+	VuVirtq *vq = r->vq;
+
+	if (r->popped[(uint16_t)(vq->last_avail_idx - 1) & r->mask] == head) {
+		if (vq->inflight)
+			vu__inflight_drop(vq->inflight, head);
+		vq->last_avail_idx--;
+		vq->inuse--;
+	} else if (vq->resubmit_num < r->resubmits) {
+		vq->resubmit_list[vq->resubmit_num++].index = head;
+		r->head_gen[head] = VU__GEN_RESUBMIT;
+		r->resubmitting = true;
+	}
+}
+
 void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem)
 {
-	if (!r->can_push || !head_done(r, elem->index))
-		return;
-	r->vq->last_avail_idx--;
-	r->vq->inuse--;
+	if (r->can_push && head_done(r, elem->index))
+		take_back(r, elem->index);
+}
+
+/* It stays in flight in the region, for whoever serves the ring next. */
+bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem)
+{
+	VuVirtq *vq = r->vq;
+
+	if (!r->can_push || !vq->inflight || !head_done(r, elem->index))
+		return false;
+	/* The device may have written some of it. */
+	if (r->dirty.log && r->dirty.data && vu__chain_mark(r, elem->index, UINT64_MAX))
+		vu__dirty_flush(&r->dirty);
+	if (!--vq->inuse)
+		tell_drained(r);
+	return true;
 }
 
 bool vu__ring_rewind(struct vu__ring *r, unsigned int num)
@@ -408,13 +401,19 @@ bool vu__ring_rewind(struct vu__ring *r, unsigned int num)
 
 	if (!r->can_push || num > (unsigned int)vq->inuse)
 		return false;
-	for (unsigned int i = 1; i <= num; i++) {
-		uint16_t slot = (uint16_t)(vq->last_avail_idx - i) & r->mask;
+	while (num--) {
+		unsigned int head = r->popped[(uint16_t)(vq->last_avail_idx - 1) & r->mask];
 
-		(void)head_done(r, r->popped[slot]);
+		/* None: it came from the list, and the one popped last is next to those left. */
+		if (head == VU__NO_HEAD && vq->resubmit_num < r->resubmits)
+			head = vq->resubmit_list[vq->resubmit_num].index;
+		if (head_done(r, head)) {
+			take_back(r, head);
+		} else {
+			vq->last_avail_idx--;
+			vq->inuse--;
+		}
 	}
-	vq->last_avail_idx -= num;
-	vq->inuse -= num;
 	return true;
 }
 
@@ -438,6 +437,10 @@ static inline bool fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned
 	if (VU_UNLIKELY(r->dirty.log && r->dirty.data) && !vu__chain_mark(r, elem->index, len))
 		return false;
 	vu__split_set_used_entry(vq->vring.used, slot, elem->index, len);
+	if (VU_UNLIKELY(vq->inflight)) {
+		vu__inflight_step();
+		r->filled[slot] = elem->index;
+	}
 	return mark_used(r, offsetof(struct vring_used, ring[slot]), sizeof(vring_used_elem_t));
 }
 
@@ -445,6 +448,29 @@ bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int 
 		   unsigned int idx)
 {
 	return fill(r, elem, len, idx);
+}
+
+/* The heads filled at @num places from @idx on become the last batch. */
+static void link_batch(struct vu__ring *r, uint16_t idx, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++) {
+		uint16_t head = r->filled[(uint16_t)(idx + i) & r->mask];
+
+		if (VU_LIKELY(head != VU__NO_HEAD))
+			vu__inflight_link(r->vq->inflight, head);
+	}
+}
+
+static void settle_batch(struct vu__ring *r, uint16_t idx, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++) {
+		uint16_t *head = &r->filled[(uint16_t)(idx + i) & r->mask];
+
+		if (VU_LIKELY(*head != VU__NO_HEAD))
+			vu__inflight_drop(r->vq->inflight, *head);
+		*head = VU__NO_HEAD;
+	}
+	vu__inflight_settle(r->vq->inflight, idx + num);
 }
 
 static inline void flush(struct vu__ring *r, unsigned int num)
@@ -460,15 +486,21 @@ static inline void flush(struct vu__ring *r, unsigned int num)
 	}
 	/* The pages under the entries, and then the page of the index itself. */
 	vu__dirty_flush(&r->dirty);
+	if (VU_UNLIKELY(vq->inflight))
+		link_batch(r, old, num);
 	vu__split_publish_used_idx(vq->vring.used, new);
 	mark_used_now(r, offsetof(struct vring_used, idx), sizeof(new));
+	if (VU_UNLIKELY(vq->inflight)) {
+		vu__inflight_step();
+		settle_batch(r, old, num);
+	}
 	vq->used_idx = new;
 	vq->inuse -= num;
 	/* Half the index space after the last call, "since then" says nothing. */
 	if ((int16_t)(new - vq->signalled_used) < (uint16_t)(new - old))
 		vq->signalled_used_valid = false;
-	if (VU_UNLIKELY(r->drained_fd >= 0 && !vq->inuse))
-		vu__event_signal(r->drained_fd);
+	if (!vq->inuse)
+		tell_drained(r);
 }
 
 void vu__ring_flush(struct vu__ring *r, unsigned int num)
@@ -484,7 +516,7 @@ void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int 
 
 bool vu__ring_empty(struct vu__ring *r)
 {
-	return !r->can_pop || !have_entry(r);
+	return !r->resubmitting && (!r->can_pop || !have_entry(r));
 }
 
 void vu__ring_set_notification(struct vu__ring *r, bool enable)
@@ -512,6 +544,27 @@ void vu__ring_set_notification(struct vu__ring *r, bool enable)
 	}
 }
 
+/* Adds up what is available, until it is enough.  False: the ring is broken. */
+static bool sum_available(struct vu__ring *r, uint64_t *in, uint64_t *out, uint64_t max_in,
+			  uint64_t max_out)
+{
+	VuVirtq *vq = r->vq;
+
+	for (uint16_t idx = vq->last_avail_idx; idx != vq->shadow_avail_idx; idx++) {
+		unsigned int head = vu__split_avail_entry(vq->vring.avail, idx & r->mask);
+
+		if (head >= vq->vring.num) {
+			vu__ring_break(r, "head %u in a ring of %u", head, vq->vring.num);
+			return false;
+		}
+		if (!vu__chain_sum(r, head, in, out))
+			return false;
+		if (*in >= max_in && *out >= max_out)
+			break;
+	}
+	return true;
+}
+
 void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *out,
 			  unsigned int max_in, unsigned int max_out)
 {
@@ -520,20 +573,13 @@ void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *ou
 
 	*in = 0;
 	*out = 0;
-	if (!r->can_pop || !have_entry(r) || !refill(r))
-		return;
-	for (uint16_t idx = vq->last_avail_idx; idx != vq->shadow_avail_idx; idx++) {
-		unsigned int head = vu__split_avail_entry(vq->vring.avail, idx & r->mask);
-
-		if (head >= vq->vring.num) {
-			vu__ring_break(r, "head %u in a ring of %u", head, vq->vring.num);
+	for (unsigned int i = r->resubmitting ? vq->resubmit_num : 0; i > 0; i--) {
+		if (!vu__chain_sum(r, vq->resubmit_list[i - 1].index, &in_sum, &out_sum))
 			return;
-		}
-		if (!vu__chain_sum(r, head, &in_sum, &out_sum))
-			return;
-		if (in_sum >= max_in && out_sum >= max_out)
-			break;
 	}
+	if (r->can_pop && have_entry(r) && refill(r) &&
+	    !sum_available(r, &in_sum, &out_sum, max_in, max_out))
+		return;
 	*in = VU_MIN(in_sum, UINT32_MAX);
 	*out = VU_MIN(out_sum, UINT32_MAX);
 }

@@ -14,6 +14,7 @@
 #define VU_CORE_RING_H
 
 #include "core/dirtylog.h"
+#include "core/inflight.h"
 #include "core/memmap.h"
 #include "libvu/libvhost-user.h"
 
@@ -25,6 +26,10 @@ struct vu__retired {
 	uint8_t gen;
 };
 
+/* In head_gen, where maps are 1 to 254: taken by the last back-end, not yet popped again. */
+#define VU__GEN_RESUBMIT UINT8_MAX
+#define VU__NO_HEAD	 UINT16_MAX
+
 struct vu__ring {
 	VuVirtq *vq;
 	struct vu__memmap *map;
@@ -33,6 +38,7 @@ struct vu__ring {
 	uint8_t gen;   /* marks what was popped with this map; never 0 */
 	bool can_pop;  /* started, not broken, not being stopped */
 	bool can_push; /* the used ring may be written */
+	bool resubmitting; /* vq->resubmit_list comes before the available ring */
 	bool event_idx;
 	bool indirect;
 	bool notify_on_empty;
@@ -40,10 +46,12 @@ struct vu__ring {
 	uint16_t armed_at;
 	uint8_t *head_gen; /* per head: gen it was popped in, 0 if it is not in flight */
 	uint16_t *popped;  /* per place in the available ring: the head popped there */
+	uint16_t *filled;  /* per place in the used ring: the head filled there, with inflight */
 	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
 	void *table;	   /* scratch for an indirect table that is not in one piece */
 	struct vu__dirty dirty;
-	int drained_fd;	   /* eventfd to signal when nothing is in flight, or -1 */
+	uint16_t resubmits; /* length of vq->resubmit_list */
+	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
 	struct vu__retired *retired;
 	struct vu__retired *orphans; /* of elements a stop did not wait for */
 	unsigned int alloc_num; /* the size the arrays above were made for */
@@ -62,6 +70,15 @@ VU_MUST_CHECK int vu__ring_prepare(struct vu__ring *r, unsigned int num);
 void vu__ring_destroy(struct vu__ring *r);
 
 /*
+ * What is left in flight by the last back-end is popped first when the ring is started.
+ * Takes over @left's list.
+ */
+void vu__ring_resubmit(struct vu__ring *r, struct vu__inflight_left *left);
+
+/* What has not been popped again stays in flight for the next back-end. */
+void vu__ring_leave_resubmits(struct vu__ring *r);
+
+/*
  * Begins to serve a ring whose addresses are in vq->vring: takes the used index from
  * it, forgets what was in flight, asks for kicks.  True if there is something to pop
  * already, so that nobody waits for a kick that was sent before.
@@ -73,6 +90,12 @@ bool vu__ring_start(struct vu__ring *r);
  * flight stays mapped until vu__ring_destroy(): the device may be writing to it.
  */
 void vu__ring_stop(struct vu__ring *r);
+
+/* Maps of elements that are in flight, and of those a stop did not wait for: ringmap.c. */
+void vu__ring_retired_done(struct vu__ring *r, uint8_t gen);
+void vu__ring_orphan_maps(struct vu__ring *r);
+void vu__ring_drop_maps(struct vu__ring *r);
+void vu__ring_drop_orphans(struct vu__ring *r);
 
 /*
  * Takes a reference to another map for what is popped from now on; what is in flight
@@ -103,6 +126,7 @@ void vu__ring_break(struct vu__ring *r, const char *fmt, ...) VU_PRINTF(2, 3);
 /* What the public calls of the same names do. */
 void *vu__ring_pop(struct vu__ring *r, size_t size);
 void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem);
+bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem);
 bool vu__ring_rewind(struct vu__ring *r, unsigned int num);
 /* Fills and flushes one. */
 void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len);

@@ -56,6 +56,18 @@ void vu_frontend_free(struct vu_frontend *fe)
 	free(fe);
 }
 
+void vu_frontend_reconnect(struct vu_frontend *fe, int sock)
+{
+	close(fe->sock);
+	fe->sock = sock;
+	if (fe->channel >= 0)
+		close(fe->channel);
+	fe->channel = -1;
+	fe->features = 0;
+	fe->protocol_features = 0;
+	vu__fe_restore_bases(fe);
+}
+
 void vu_frontend_set_timeout(struct vu_frontend *fe, int ms)
 {
 	fe->timeout_ms = ms;

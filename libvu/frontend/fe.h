@@ -39,6 +39,8 @@ VU_MUST_CHECK int vu__fe_get_u64(struct vu_frontend *fe, uint32_t request, uint6
 /* One fd with an empty payload. */
 VU_MUST_CHECK int vu__fe_call_fd(struct vu_frontend *fe, uint32_t request, int fd);
 
+/* The back-end has gone without saying where it was. */
+void vu__fe_restore_bases(struct vu_frontend *fe);
 void vu__fe_free_queues(struct vu_frontend *fe);
 void vu__fe_free_memory(struct vu_frontend *fe);
 

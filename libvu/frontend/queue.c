@@ -28,6 +28,7 @@ struct vu_frontend_queue {
 	unsigned int flags; /* of the start */
 	bool event_idx;
 	bool want_calls;
+	bool running;
 	uint16_t base; /* where the device begins */
 	uint16_t avail_idx, kicked_idx, used_idx;
 	uint16_t free_head; /* a list through our own next[] */
@@ -147,9 +148,21 @@ void vu_frontend_queue_reset(struct vu_frontend_queue *q)
 	free_all(q);
 }
 
-static uint64_t uaddr_of(const void *p)
+/* How messages name a place in the ring. */
+static uint64_t address_of(const struct vu_frontend_queue *q, const void *p)
 {
+	if (vu__has_bit(q->fe->protocol_features, VU__PF_GPA_ADDRESSES))
+		return q->gpa + ((const uint8_t *)p - (const uint8_t *)q->ring.desc);
 	return (uintptr_t)p;
+}
+
+void vu__fe_restore_bases(struct vu_frontend *fe)
+{
+	for (struct vu_frontend_queue *q = fe->queues; q; q = q->next) {
+		if (q->running)
+			q->base = le16toh(q->ring.used->idx);
+		q->running = false;
+	}
 }
 
 static int make_fds(struct vu_frontend_queue *q)
@@ -180,9 +193,9 @@ int vu_frontend_queue_start(struct vu_frontend_queue *q, unsigned int flags)
 	if (!ret)
 		ret = vu_frontend_set_vring_base(fe, q->idx, q->base);
 	if (!ret)
-		ret = vu_frontend_set_vring_addr(fe, q->idx, 0, uaddr_of(q->ring.desc),
-						 uaddr_of(q->ring.used),
-						 uaddr_of(q->ring.avail), 0);
+		ret = vu_frontend_set_vring_addr(fe, q->idx, 0, address_of(q, q->ring.desc),
+						 address_of(q, q->ring.used),
+						 address_of(q, q->ring.avail), 0);
 	if (!ret)
 		ret = vu_frontend_set_vring_call(fe, q->idx, q->call_fd);
 	if (!ret)
@@ -192,7 +205,16 @@ int vu_frontend_queue_start(struct vu_frontend_queue *q, unsigned int flags)
 	if (!ret && !(flags & VU_FRONTEND_DISABLED) &&
 	    vu__has_bit(fe->features, VU__F_PROTOCOL_FEATURES))
 		ret = vu_frontend_set_vring_enable(fe, q->idx, true);
+	q->running = !ret;
 	return ret;
+}
+
+static void stopped(struct vu_frontend_queue *q, uint32_t got, uint32_t *base)
+{
+	q->base = got;
+	q->running = false;
+	if (base)
+		*base = got;
 }
 
 int vu_frontend_queue_stop(struct vu_frontend_queue *q, uint32_t *base)
@@ -200,12 +222,19 @@ int vu_frontend_queue_stop(struct vu_frontend_queue *q, uint32_t *base)
 	uint32_t got;
 	int ret = vu_frontend_get_vring_base(q->fe, q->idx, &got);
 
-	if (ret)
-		return ret;
-	q->base = got;
-	if (base)
-		*base = got;
-	return 0;
+	if (!ret)
+		stopped(q, got, base);
+	return ret;
+}
+
+int vu_frontend_queue_suspend(struct vu_frontend_queue *q, uint32_t *base)
+{
+	uint32_t got;
+	int ret = vu_frontend_get_vring_base_skip_drain(q->fe, q->idx, &got);
+
+	if (!ret)
+		stopped(q, got, base);
+	return ret;
 }
 
 void vu_frontend_use_indirect(struct vu_frontend_queue *q, uint64_t gpa, unsigned int max)

@@ -249,10 +249,49 @@ static void make_iface(struct pair *p)
 	};
 }
 
+/* A new connection; the back-end's end of it into p->sock. */
+static int new_sockets(struct pair *p)
+{
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	p->sock = sv[1];
+	return sv[0];
+}
+
+static void init_device(struct pair *p)
+{
+	assert_true(vu_init_read_msg(&p->dev, p->opt.queues ? p->opt.queues : PAIR_QUEUES,
+				     p->sock, on_panic, p->opt.read_msg, set_watch,
+				     remove_watch, &p->iface));
+	if (p->opt.ext)
+		assert_int_equal(vu_set_ext_ops(&p->dev, p->opt.ext), 0);
+}
+
+static void start_thread(struct pair *p)
+{
+	p->quit = false;
+	p->gone = false;
+	assert_int_equal(pthread_create(&p->thread, NULL, backend, p), 0);
+}
+
+static void stop_thread(struct pair *p)
+{
+	p->quit = true;
+	vu__event_signal(p->wake);
+	pthread_join(p->thread, NULL);
+}
+
+static void free_held(struct pair *p)
+{
+	for (unsigned int i = 0; i < p->nheld; i++)
+		free(p->held[i]);
+	p->nheld = 0;
+}
+
 struct pair *pair_new(const struct pair_options *opt)
 {
 	struct pair *p = calloc(1, sizeof(*p));
-	int sv[2];
 
 	assert_non_null(p);
 	p->fds_before = count_fds();
@@ -263,29 +302,47 @@ struct pair *pair_new(const struct pair_options *opt)
 	pthread_mutex_init(&p->lock, NULL);
 	for (unsigned int i = 0; i < PAIR_WATCHES; i++)
 		p->watches[i].fd = -1;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	p->sock = sv[1];
 	p->wake = new_eventfd();
-	p->fe = vu_frontend_new(sv[0]);
+	p->fe = vu_frontend_new(new_sockets(p));
 	assert_non_null(p->fe);
-	assert_true(vu_init_read_msg(&p->dev, p->opt.queues ? p->opt.queues : PAIR_QUEUES,
-				     p->sock, on_panic, p->opt.read_msg, set_watch,
-				     remove_watch, &p->iface));
-	if (p->opt.ext)
-		assert_int_equal(vu_set_ext_ops(&p->dev, p->opt.ext), 0);
+	init_device(p);
 	for (unsigned int i = 0; i < sizeof(p->config); i++)
 		p->config[i] = i;
-	assert_int_equal(pthread_create(&p->thread, NULL, backend, p), 0);
+	start_thread(p);
 	return p;
+}
+
+void pair_restart(struct pair *p, bool in_place)
+{
+	int old = p->sock;
+
+	stop_thread(p);
+	vu_frontend_reconnect(p->fe, new_sockets(p));
+	if (in_place) {
+		assert_true(vu_reconnect(&p->dev, p->sock));
+	} else {
+		vu_deinit(&p->dev);
+		init_device(p);
+	}
+	close(old);
+	free_held(p);
+	p->panics = 0;
+	p->popped = 0;
+	start_thread(p);
+}
+
+void pair_negotiate(struct pair *p)
+{
+	/* With NOTIFY_ON_EMPTY there would be calls that no completion explains. */
+	check_ok(p, vu_frontend_negotiate(p->fe, PAIR_ALL & ~VU_BIT(VU__F_NOTIFY_ON_EMPTY),
+					  PAIR_ALL));
 }
 
 struct pair *pair_ready(const struct pair_options *opt)
 {
 	struct pair *p = pair_new(opt);
 
-	/* With NOTIFY_ON_EMPTY there would be calls that no completion explains. */
-	check_ok(p, vu_frontend_negotiate(p->fe, PAIR_ALL & ~VU_BIT(VU__F_NOTIFY_ON_EMPTY),
-					  PAIR_ALL));
+	pair_negotiate(p);
 	assert_int_equal(vu_frontend_add_memory(p->fe, 0, 1 << 20, 0), 0);
 	check_ok(p, vu_frontend_share_memory(p->fe));
 	return p;
@@ -295,14 +352,11 @@ void pair_free(struct pair *p)
 {
 	int left;
 
-	p->quit = true;
-	vu__event_signal(p->wake);
-	pthread_join(p->thread, NULL);
+	stop_thread(p);
 	vu_deinit(&p->dev);
 	close(p->sock);
 	close(p->wake);
-	for (unsigned int i = 0; i < p->nheld; i++)
-		free(p->held[i]);
+	free_held(p);
 	vu_frontend_free(p->fe);
 	left = count_fds() - p->fds_before;
 	pthread_mutex_destroy(&p->lock);

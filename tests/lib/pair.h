@@ -86,6 +86,15 @@ struct pair *pair_new(const struct pair_options *opt);
 /* ... with features and protocol features negotiated and 1 MiB of memory at 0. */
 struct pair *pair_ready(const struct pair_options *opt);
 
+/* Features and protocol features, all that are offered. */
+void pair_negotiate(struct pair *p);
+
+/*
+ * Ends the back-end in the middle of what it does and connects the front-end, with its
+ * memory and rings, to a new one; @in_place: with vu_reconnect().
+ */
+void pair_restart(struct pair *p, bool in_place);
+
 void pair_free(struct pair *p);
 
 void pair_lock(struct pair *p);

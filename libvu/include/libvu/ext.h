@@ -25,8 +25,8 @@ struct vu_ext_ops {
 	 * For a device that serves queues in threads of their own.  After quiesce
 	 * returns, the thread of queue @qidx is outside every vu_*() call and stays so
 	 * until resume is called; the library then changes what that queue uses (its
-	 * memory map, its ring).  Called in the control thread, for started queues,
-	 * always in pairs, never nested for one queue.
+	 * memory map, its ring).  Called in the control thread, for queues that are
+	 * started or have elements in flight, always in pairs, never nested for one queue.
 	 */
 	void (*quiesce)(VuDev *dev, int qidx);
 	void (*resume)(VuDev *dev, int qidx);
@@ -44,6 +44,16 @@ struct vu_ext_ops {
 	 * The front-end enabled or disabled queue @qidx (VHOST_USER_SET_VRING_ENABLE).
 	 */
 	void (*queue_enabled)(VuDev *dev, int qidx, bool enabled);
+	/*
+	 * The front-end wants queue @qidx stopped without waiting, and takes over what is
+	 * in flight ("VHOST_USER_GET_VRING_BASE_SKIP_DRAIN").  The device ends each
+	 * element of it as soon as it can: with vu_queue_push() if it is done, with
+	 * vu_queue_abandon() if it was cancelled; during the call, when queue_set_started
+	 * says stop, or later.  A device with this callback offers the protocol features
+	 * GET_VRING_BASE_INFLIGHT and GET_VRING_BASE_SKIP_DRAIN.  Control thread; the
+	 * queue's thread is not kept out.
+	 */
+	void (*cancel)(VuDev *dev, int qidx);
 };
 
 /**
@@ -67,6 +77,20 @@ int vu_set_ext_ops(VuDev *dev, const struct vu_ext_ops *ops);
 void vu_stop_queues(VuDev *dev);
 
 /**
+ * vu_reconnect - serve another front-end, or the same one come back, in place
+ * @dev: a device whose connection has ended, or is to
+ * @socket: the new one; the old one stays the caller's to close
+ *
+ * As vu_stop_queues(), vu_deinit() and vu_init() with the same arguments; what
+ * vu_set_ext_ops() and vu_set_*() were told stays.  Memory, queues, file descriptors and
+ * the log of the old connection are released; queues are found anew with
+ * vu_get_queue().  Not from within a callback of @dev's.
+ *
+ * Returns: false if memory is short; the device is then as after vu_deinit().
+ */
+bool vu_reconnect(VuDev *dev, int socket);
+
+/**
  * vu_set_drain_timeout - how long a stopping queue may finish what is in flight
  * @dev: the device
  * @ms: milliseconds, 10,000 unless set; 0: not at all
@@ -76,6 +100,21 @@ void vu_stop_queues(VuDev *dev);
  * mapped until vu_deinit().
  */
 void vu_set_drain_timeout(VuDev *dev, unsigned int ms);
+
+/**
+ * vu_queue_abandon - give an element up without completing it
+ * @dev: the device
+ * @vq: the queue
+ * @elem: popped and not pushed; still the caller's to free
+ *
+ * The device does not touch its memory any more.  The request stays in flight for the
+ * back-end that serves the queue next, which pops it again ("Inflight I/O tracking").
+ * For a device that was told to cancel, or that is about to end.
+ *
+ * Queue's thread.  Returns: false if the queue's requests are not tracked, so that it
+ * would be lost, or @elem is not in flight; nothing has happened then.
+ */
+bool vu_queue_abandon(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem);
 
 /**
  * vu_log_write - note that the device wrote guest memory by other means than a queue

@@ -65,6 +65,19 @@ struct vu_frontend *vu_frontend_new(int sock);
 void vu_frontend_free(struct vu_frontend *fe);
 
 /**
+ * vu_frontend_reconnect - go on with another back-end, or the same one restarted
+ * @fe: the front-end; its channel is closed
+ * @sock: a connected stream socket, becomes the front-end's; the old one is closed
+ *
+ * Memory, rings and what is outstanding in them stay.  As to any new back-end, features,
+ * memory and queues must be told again: vu_frontend_negotiate(),
+ * vu_frontend_share_memory(), vu_frontend_set_inflight_fd(), vu_frontend_queue_start().
+ * A queue that was not stopped is then told to begin at its used index, which is right if
+ * the back-end completes in order or is given the inflight region.
+ */
+void vu_frontend_reconnect(struct vu_frontend *fe, int sock);
+
+/**
  * vu_frontend_set_timeout - how long to wait for an answer
  * @fe: the front-end
  * @ms: milliseconds, 5000 unless set
@@ -308,6 +321,9 @@ int vu_frontend_queue_start(struct vu_frontend_queue *q, unsigned int flags);
 
 /* GET_VRING_BASE; *@base may be NULL. */
 int vu_frontend_queue_stop(struct vu_frontend_queue *q, uint32_t *base);
+
+/* GET_VRING_BASE_SKIP_DRAIN: what is in flight is left to the next back-end. */
+int vu_frontend_queue_suspend(struct vu_frontend_queue *q, uint32_t *base);
 
 /* Empties the ring as after a reset of the device: indices 0, nothing outstanding. */
 void vu_frontend_queue_reset(struct vu_frontend_queue *q);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Requests in flight across the death of a back-end: "Inflight I/O tracking",
+ * "VHOST_USER_GET_INFLIGHT_FD", "VHOST_USER_SET_INFLIGHT_FD".  Control thread.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "backend/dev.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/split.h"
+
+#define RING_SIZE_MAX 32768
+
+/* The area is the device's from now on; NULL: there is none any more. */
+static void use_area(struct vu__dev *d, struct vu__inflight_area *a)
+{
+	VuDev *dev = d->pub;
+
+	for (unsigned int i = 0; i < dev->max_queues; i++)
+		dev->vq[i].inflight = vu__inflight_part(a, i);
+	vu__inflight_free(d->inflight);
+	d->inflight = a;
+	dev->inflight_info.fd = a ? a->fd : -1;
+	dev->inflight_info.addr = a ? a->parts : NULL;
+	dev->inflight_info.size = a ? a->size : 0;
+}
+
+static int check_request(struct vu__dev *d, const struct vu__inflight_payload *p)
+{
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		if (d->pub->vq[i].started || d->queues[i].stopping)
+			return vu__refuse(d, -EBUSY, "queue %u is running", i);
+	}
+	if (!p->num_queues || p->num_queues > d->pub->max_queues || !p->queue_size ||
+	    p->queue_size > RING_SIZE_MAX)
+		return vu__refuse(d, -EINVAL, "%u queues of %u entries, the device has %u queues",
+				  p->num_queues, p->queue_size, d->pub->max_queues);
+	return 0;
+}
+
+int vu__req_get_inflight_fd(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__inflight_payload p = m->payload.inflight;
+	struct vu__inflight_area *a;
+	int ret = check_request(d, &p);
+
+	if (ret)
+		return ret;
+	p.mmap_size = 0;
+	p.mmap_offset = 0;
+	ret = vu__inflight_create(p.num_queues, p.queue_size, &a);
+	if (!ret) {
+		m->fds[0] = vu__fd_dup(a->fd);
+		ret = VU_MIN(m->fds[0], 0);
+		if (ret)
+			vu__inflight_free(a);
+	}
+	/* A size of 0 says that there is none. */
+	if (ret) {
+		vu__warn("no memory for requests in flight: %s", strerror(-ret));
+	} else {
+		use_area(d, a);
+		p.mmap_size = a->size;
+		m->nfds = 1;
+	}
+	vu__msg_make_reply(m, sizeof(p));
+	m->payload.inflight = p;
+	return VU__REPLY;
+}
+
+int vu__req_set_inflight_fd(struct vu__dev *d, struct vu__msg *m)
+{
+	const struct vu__inflight_payload *p = &m->payload.inflight;
+	struct vu__inflight_area *a;
+	int ret = check_request(d, p);
+
+	if (ret)
+		return ret;
+	ret = vu__inflight_map(m->fds[0], p->mmap_size, p->mmap_offset, p->num_queues,
+			       p->queue_size, &a, d->why, sizeof(d->why));
+	if (!ret)
+		use_area(d, a);
+	return ret;
+}
+
+int vu__inflight_resume(struct vu__queue *q, const VuRing *ring)
+{
+	VuVirtq *vq = vu__queue_pub(q);
+	uint16_t used = vu__split_used_idx(ring->used);
+	struct vu__inflight_left left;
+	char why[128] = "";
+	int ret;
+
+	ret = vu__inflight_recover(vq->inflight, q->dev->inflight->queue_size, ring->num, used,
+				   vu__split_avail_idx(ring->avail), &left, why, sizeof(why));
+	if (ret)
+		return vu__refuse(q->dev, ret, "queue %d: its inflight region: %s",
+				  vu__queue_index(q), why[0] ? why : strerror(-ret));
+	if (!left.fresh) {
+		if (left.n)
+			vu__info("queue %d: %u requests in flight are taken up again",
+				 vu__queue_index(q), left.n);
+		vq->last_avail_idx = used + left.n;
+	}
+	vu__ring_resubmit(&q->ring, &left);
+	return 0;
+}
+
+void vu__inflight_forget(struct vu__dev *d)
+{
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		if (d->pub->vq[i].inflight)
+			vu__inflight_reset(d->pub->vq[i].inflight);
+	}
+}
+
+void vu__inflight_release(struct vu__dev *d)
+{
+	use_area(d, NULL);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is left out, and where to die, in a test build.  Any thread. */
+#include "core/mutants.h"
+
+#ifdef VU_MUTANTS
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static unsigned long stores_left;
+
+bool vu__skipped(enum vu__mutation m)
+{
+	static const char *const names[] = {
+		[VU__MARK_DATA] = "data",	    [VU__MARK_USED] = "used",
+		[VU__MARK_INDIRECT] = "indirect",   [VU__MARK_WIDE] = "wide",
+		[VU__MARK_REPLACE] = "replace",	    [VU__MARK_SOME] = "some",
+		[VU__INFLIGHT_TAKE] = "take",	    [VU__INFLIGHT_BATCH] = "batch",
+		[VU__INFLIGHT_REPAIR] = "repair",
+	};
+	static unsigned int count;
+	const char *skip = getenv("VU_SKIP_MARKS");
+
+	if (!skip || strcmp(skip, names[m]))
+		return false;
+	return m != VU__MARK_SOME || __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) % 256 == 0;
+}
+
+void vu__crash_at(unsigned long n)
+{
+	stores_left = n;
+}
+
+void vu__crash_point(void)
+{
+	if (stores_left && !--stores_left)
+		kill(getpid(), SIGKILL);
+}
+#endif
