@@ -57,6 +57,7 @@ struct queue {
 	int ring_event;	       /* eventfd: there are completions */
 	unsigned int inflight; /* requests in the ring */
 	unsigned int filled;   /* pushed, not yet shown to the driver */
+	bool cancelling;       /* what comes back undone is left to the next back-end */
 	/* With a thread a queue: */
 	pthread_t thread;
 	pthread_mutex_t lock; /* held while the thread is inside the library */
@@ -71,6 +72,7 @@ struct blk {
 	struct loop *loop;
 	struct virtio_blk_config config;
 	uint8_t writeback; /* read by the queues' threads */
+	bool features_set; /* the driver's choice of a write cache counts from then on */
 	struct queue queues[MAX_QUEUES];
 };
 
@@ -87,13 +89,22 @@ void image_close(struct image *im);
 extern const VuDevIface blk_iface;
 extern const struct vu_ext_ops blk_ext_ops;
 void blk_init_config(struct blk *b);
+void blk_set_writeback(struct blk *b, bool on);
 
 /* queue.c: begin to serve a queue, and finish everything it has in flight. */
 void queue_start(struct queue *q);
 void queue_stop(struct queue *q);
 
-/* request.c: takes what the driver has made available; shows it what is done. */
+/* request.c: takes what the driver has made available; shows it what is done; gives up
+ * what can be given up. */
 void requests_serve(struct queue *q);
 void requests_complete(struct queue *q, bool wait_for_all);
+void requests_cancel(struct queue *q);
+
+/* state.c: what the driver has changed, for a migration */
+int state_save(VuDev *dev, void **data, size_t *len);
+int state_load(VuDev *dev, uint32_t version, const void *data, size_t len);
+#define STATE_NAME    "vu-blk"
+#define STATE_VERSION 1
 
 #endif

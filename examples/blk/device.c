@@ -34,8 +34,10 @@ static void set_features(VuDev *dev, uint64_t features)
 	struct blk *b = (struct blk *)dev;
 	bool can_flush = features >> VIRTIO_BLK_F_FLUSH & 1;
 
-	__atomic_store_n(&b->writeback, can_flush, __ATOMIC_RELAXED);
-	b->config.wce = can_flush;
+	/* Features are set again when logging is switched; the driver's wish stays. */
+	if (!can_flush || !b->features_set)
+		blk_set_writeback(b, can_flush);
+	b->features_set = true;
 }
 
 static uint64_t get_protocol_features(VuDev *dev)
@@ -64,10 +66,15 @@ static int set_config(VuDev *dev, const uint8_t *data, uint32_t offset, uint32_t
 		return 0;
 	if (offset != offsetof(struct virtio_blk_config, wce) || size != 1 || data[0] > 1)
 		return -1;
-	b->config.wce = data[0];
-	__atomic_store_n(&b->writeback, data[0], __ATOMIC_RELAXED);
-	say_verbose(b->opt, "write cache %s", data[0] ? "on" : "off");
+	blk_set_writeback(b, data[0]);
 	return 0;
+}
+
+void blk_set_writeback(struct blk *b, bool on)
+{
+	b->config.wce = on;
+	__atomic_store_n(&b->writeback, on, __ATOMIC_RELAXED);
+	say_verbose(b->opt, "write cache %s", on ? "on" : "off");
 }
 
 static void set_started(VuDev *dev, int qidx, bool started)
@@ -88,6 +95,16 @@ static void quiesce(VuDev *dev, int qidx)
 static void resume(VuDev *dev, int qidx)
 {
 	pthread_mutex_unlock(&((struct blk *)dev)->queues[qidx].lock);
+}
+
+static void cancel(VuDev *dev, int qidx)
+{
+	struct queue *q = &((struct blk *)dev)->queues[qidx];
+
+	pthread_mutex_lock(&q->lock);
+	if (q->running)
+		requests_cancel(q);
+	pthread_mutex_unlock(&q->lock);
 }
 
 /* Requests go to the file as they come: an order of completion is not promised. */
@@ -112,6 +129,11 @@ const struct vu_ext_ops blk_ext_ops = {
 	.size = sizeof(struct vu_ext_ops),
 	.quiesce = quiesce,
 	.resume = resume,
+	.cancel = cancel,
+	.state_name = STATE_NAME,
+	.state_version = STATE_VERSION,
+	.save_state = state_save,
+	.load_state = state_load,
 };
 
 /* Cylinders of 16 heads and 63 sectors, for software that still asks. */
@@ -133,6 +155,7 @@ void blk_init_config(struct blk *b)
 
 	memset(c, 0, sizeof(*c));
 	b->writeback = 1;
+	b->features_set = false;
 	c->capacity = htole64(sectors);
 	c->seg_max = htole32(SEG_MAX);
 	set_geometry(c, sectors);

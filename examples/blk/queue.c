@@ -135,6 +135,7 @@ void queue_start(struct queue *q)
 
 	if (q->running || !open_ring(q))
 		return;
+	q->cancelling = false;
 	if (b->opt->threads) {
 		ok = start_thread(q);
 	} else {

@@ -405,6 +405,7 @@ static void begin_request(struct queue *q, struct request *r)
 	r->q = q;
 	r->status = NULL;
 	r->segs = NULL;
+	r->nsegs = 0;
 	r->seg = 0;
 	r->in_bytes = 0;
 	cut_status(r);
@@ -452,12 +453,40 @@ void requests_serve(struct queue *q)
 	} while (q->inflight < q->blk->opt->depth && !vu_queue_empty(dev, vq));
 }
 
+/* It was cancelled, or there would be more to do. */
+static bool interrupted(const struct request *r, int res)
+{
+	if (res == -ECANCELED || res == -EINTR)
+		return true;
+	if (r->type == VIRTIO_BLK_T_IN || r->type == VIRTIO_BLK_T_OUT)
+		return res >= 0 && (uint64_t)res < r->bytes;
+	return r->nsegs && res >= 0 && r->seg + 1 < r->nsegs;
+}
+
+/* The next back-end does it again from the start, which does no harm. */
+static void give_up(struct request *r)
+{
+	VuDev *dev = &r->q->blk->dev;
+
+	vu_queue_abandon(dev, &dev->vq[r->q->idx], &r->elem);
+	free(r->segs);
+	free(r);
+}
+
 static void complete(struct queue *q, struct io_uring_cqe *cqe)
 {
 	struct request *r = io_uring_cqe_get_data(cqe);
 	int res = cqe->res, err;
 
 	io_uring_cqe_seen(&q->ring, cqe);
+	/* The answer to a cancel. */
+	if (!r)
+		return;
+	if (q->cancelling && interrupted(r, res)) {
+		q->inflight--;
+		give_up(r);
+		return;
+	}
 	if (!op_done(r, res, &err))
 		return;
 	q->inflight--;
@@ -482,4 +511,17 @@ void requests_complete(struct queue *q, bool wait_for_all)
 		io_uring_submit(&q->ring);
 	}
 	show(q);
+}
+
+void requests_cancel(struct queue *q)
+{
+	struct io_uring_sqe *sqe = get_sqe(q);
+
+	q->cancelling = true;
+	/* A kernel that cannot cancel all at once completes them instead. */
+	if (sqe) {
+		io_uring_prep_cancel(sqe, NULL, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+		io_uring_sqe_set_data(sqe, NULL);
+		io_uring_submit(&q->ring);
+	}
 }

@@ -60,6 +60,7 @@ static struct vu__dev *priv_new(VuDev *dev, uint16_t max_queues, vu_read_msg_cb 
 	}
 	d->pub = dev;
 	d->read_msg = read_msg;
+	d->transfer = (struct vu__transfer){.fd = -1, .result = -ENODATA};
 	d->drained_fd = -1;
 	d->drain_timer = -1;
 	d->drain_ms = DRAIN_DEFAULT_MS;
@@ -133,6 +134,7 @@ void vu_deinit(VuDev *dev)
 		queue_release(&d->queues[i]);
 	vu__log_release(d);
 	vu__inflight_release(d);
+	vu__state_release(d);
 	vu__drain_destroy(d);
 	vu__channel_set(d, -1);
 	vu__memmap_put(d->map);

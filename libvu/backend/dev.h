@@ -46,6 +46,17 @@ struct vu__queue {
 	uint32_t stop_request;
 };
 
+/* A device's state on its way through a pipe. */
+struct vu__transfer {
+	int fd; /* -1: there is none on its way */
+	bool load;
+	bool watched;
+	uint8_t *data;
+	size_t len;  /* to be saved; room for what is loaded */
+	size_t done; /* of those */
+	int result;  /* of the last one: 0 or -errno */
+};
+
 struct vu__dev {
 	VuDev *pub;
 	vu_read_msg_cb read_msg;
@@ -57,6 +68,7 @@ struct vu__dev {
 	pthread_mutex_t log_lock; /* over those two and the log's eventfd */
 	unsigned int log_reply_size;
 	struct vu__inflight_area *inflight;
+	struct vu__transfer transfer;
 	uint64_t offered_protocol_features;
 	bool protocol_features_set;
 	pthread_t control; /* the thread inside vu_dispatch(), if in_dispatch */
@@ -183,6 +195,12 @@ VU_MUST_CHECK int vu__inflight_resume(struct vu__queue *q, const VuRing *ring);
 void vu__inflight_forget(struct vu__dev *d);
 void vu__inflight_release(struct vu__dev *d);
 
+/* --- the device's own state: req_state.c --- */
+
+/* Whether the device can save and load its state, or says that it has none. */
+bool vu__state_supported(const struct vu__dev *d);
+void vu__state_release(struct vu__dev *d);
+
 /* --- dispatch.c --- */
 
 /* Sends an answer; a failure ends the connection.  0 or -errno. */
@@ -213,6 +231,7 @@ vu__handler vu__req_set_vring_num, vu__req_set_vring_addr, vu__req_set_vring_bas
 	vu__req_get_vring_base, vu__req_skip_drain, vu__req_set_vring_kick, vu__req_set_vring_call,
 	vu__req_set_vring_err, vu__req_set_vring_enable, vu__req_vring_kick;
 vu__handler vu__req_set_log_base, vu__req_set_log_fd;
+vu__handler vu__req_set_device_state_fd, vu__req_check_device_state;
 vu__handler vu__req_get_inflight_fd, vu__req_set_inflight_fd;
 vu__handler vu__req_get_config, vu__req_set_config, vu__req_set_backend_req_fd;
 

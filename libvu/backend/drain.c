@@ -42,7 +42,7 @@ static int answer(struct vu__dev *d, struct vu__queue *q)
 	if (q->suspending && q->ring.can_push)
 		vq->last_avail_idx = vq->used_idx;
 	vu__queue_end_stop(q);
-	vu__msg_init(&m, q->suspending ? q->stop_request : VU__GET_VRING_BASE);
+	vu__msg_init(&m, q->stop_request);
 	q->suspending = false;
 	m.payload.state.index = vu__queue_index(q);
 	m.payload.state.num = vq->last_avail_idx;
@@ -53,8 +53,11 @@ static int answer(struct vu__dev *d, struct vu__queue *q)
 /* One step further with a queue that is to stop.  True: it may be answered. */
 static bool proceed(struct vu__queue *q, bool force)
 {
-	if (vu__queue_pub(q)->started) {
-		if (!force && resubmitting(q))
+	const VuVirtq *vq = vu__queue_pub(q);
+
+	if (vq->started) {
+		/* Nobody pops from a queue that is not enabled. */
+		if (!force && vq->enable && resubmitting(q))
 			return false;
 		vu__queue_begin_stop(q);
 	}
@@ -161,9 +164,10 @@ int vu__drain_begin(struct vu__dev *d, struct vu__queue *q, uint32_t request, bo
 	if (q->stopping)
 		return vu__refuse(d, -EBUSY, "queue %d is stopping", vu__queue_index(q));
 	q->stop_request = request;
-	q->suspending = skip;
+	/* What is not tracked would be lost. */
+	q->suspending = skip && vu__queue_pub(q)->inflight;
 	close_ring(d, q);
-	if (skip && vu__queue_pub(q)->started)
+	if (q->suspending && vu__queue_pub(q)->started)
 		suspend(d, q);
 	ready = proceed(q, !d->drain_ms);
 	if (!d->drain_ms || (ready && !d->nstopping))

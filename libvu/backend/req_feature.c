@@ -59,6 +59,8 @@ static uint64_t offered_protocol_features(struct vu__dev *d)
 
 	if (iface->get_config && iface->set_config)
 		offer |= VU_BIT(VU__PF_CONFIG);
+	if (vu__state_supported(d))
+		offer |= VU_BIT(VU__PF_DEVICE_STATE);
 	if (d->ext.cancel)
 		offer |= HAND_OVER_FEATURES;
 	if (iface->get_protocol_features)

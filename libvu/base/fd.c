@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 int vu__fd_set_nonblock(int fd)
@@ -58,6 +60,26 @@ int vu__event_consume(int fd, uint64_t *value)
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	return n == sizeof(*value) ? 0 : -EPIPE;
+}
+
+ssize_t vu__write_quietly(int fd, const void *data, size_t len)
+{
+	static const struct timespec none;
+	sigset_t pipe_signal, pending, before;
+	ssize_t n;
+
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	sigpending(&pending);
+	n = write(fd, data, len);
+	if (n < 0)
+		n = -errno;
+	/* The one that this write has made is for this thread; one from before is not ours. */
+	if (n == -EPIPE && !sigismember(&pending, SIGPIPE))
+		sigtimedwait(&pipe_signal, NULL, &none);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return n;
 }
 
 int64_t vu__now_ms(void)

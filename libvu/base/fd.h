@@ -4,6 +4,7 @@
 #define VU_BASE_FD_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/util.h"
 
@@ -27,6 +28,9 @@ VU_MUST_CHECK int vu__fd_dup(int fd);
  * a SIGBUS.  0; -errno if it can shrink and cannot be sealed, as a memfd can.
  */
 VU_MUST_CHECK int vu__fd_forbid_shrinking(int fd);
+
+/* write() that says -EPIPE and raises no SIGPIPE.  Bytes or -errno. */
+ssize_t vu__write_quietly(int fd, const void *data, size_t len);
 
 /* CLOCK_MONOTONIC in milliseconds. */
 int64_t vu__now_ms(void);

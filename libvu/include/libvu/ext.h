@@ -54,6 +54,29 @@ struct vu_ext_ops {
 	 * queue's thread is not kept out.
 	 */
 	void (*cancel)(VuDev *dev, int qidx);
+	/*
+	 * The state the device keeps beside its queues, for a migration or a snapshot
+	 * ("Migrating back-end state").  A device that sets state_name, of up to 27 bytes,
+	 * offers the protocol feature DEVICE_STATE; one that sets it and neither callback
+	 * says that it has no such state.  It is not offered by default: a monitor would
+	 * then migrate a device whose state is left behind.  The name must stay valid for
+	 * as long as the device; a state is only given to a device of the same name.
+	 */
+	const char *state_name;
+	uint32_t state_version; /* the device's own, of what save_state makes */
+	/*
+	 * Makes the state: *@len bytes, at most 1 GiB, at *@data from malloc(), which the
+	 * library frees.  All queues are stopped.  The device must be able to go on from
+	 * where it is: the migration may fail.  Control thread.  0 or negative errno.
+	 */
+	int (*save_state)(VuDev *dev, void **data, size_t *len);
+	/*
+	 * Takes a state that has come whole and undamaged from a device of the same name,
+	 * whose state_version was @version: all of it, or, with a negative errno,
+	 * nothing.  What is in it may still be wrong.  No queue has been started.
+	 * Control thread.
+	 */
+	int (*load_state)(VuDev *dev, uint32_t version, const void *data, size_t len);
 };
 
 /**
