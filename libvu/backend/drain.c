@@ -151,7 +151,7 @@ static void close_ring(struct vu__dev *d, struct vu__queue *q)
 	if (!q->ring.can_push)
 		return;
 	vu__queue_quiesce(q);
-	q->ring.can_pop = false;
+	vu__ring_close(&q->ring);
 	q->ring.drained_fd = d->drained_fd;
 	vu__queue_resume(q);
 }

@@ -155,9 +155,10 @@ void vu_log_write(VuDev *dev, uint64_t gpa, uint64_t len)
 
 	pthread_mutex_lock(&d->log_lock);
 	if (d->log && d->log_data) {
-		struct vu__dirty now = {.log = d->log, .call_fd = dev->log_call_fd};
+		struct vu__dirty now = {.log = NULL};
 
-		fits = vu__dirty_add(&now, gpa, len);
+		vu__dirty_set_log(&now, d->log, true, dev->log_call_fd);
+		fits = vu__dirty_add(&now, gpa, len, VU__DIRTY_DATA);
 		vu__dirty_flush(&now);
 		log = fits ? NULL : vu__log_get(d->log);
 	}

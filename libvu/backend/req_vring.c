@@ -184,7 +184,7 @@ int vu__req_set_vring_enable(struct vu__dev *d, struct vu__msg *m)
 	if (d->ext.queue_enabled)
 		d->ext.queue_enabled(d->pub, vu__queue_index(q), enable);
 	/* What came while it was disabled has been kicked for already. */
-	if (enable && q->ring.can_pop)
+	if (enable && q->ring.open)
 		vu__queue_kick_self(q);
 	return VU__DONE;
 }

@@ -175,7 +175,7 @@ int vu__queue_start(struct vu__queue *q)
 	}
 	vq->started = true;
 	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u%s", idx, vq->vring.num,
-		  vq->last_avail_idx, q->ring.can_pop ? "" : " without a ring");
+		  vq->last_avail_idx, q->ring.open ? "" : " without a ring");
 	if (dev->iface->queue_set_started)
 		dev->iface->queue_set_started(dev, idx, true);
 	vu__queue_update_watch(q);
@@ -191,7 +191,7 @@ void vu__queue_begin_stop(struct vu__queue *q)
 	int idx = vu__queue_index(q);
 
 	vu__queue_quiesce(q);
-	q->ring.can_pop = false;
+	vu__ring_close(&q->ring);
 	vu__queue_resume(q);
 	vq->started = false;
 	if (dev->iface->queue_set_started)

@@ -23,6 +23,29 @@ struct vu__table {
 	bool indirect;
 };
 
+/* Marks the first @len writable bytes of the chain at @head.  False as below. */
+VU_MUST_CHECK bool vu__chain_mark(struct vu__ring *r, unsigned int head, uint64_t len);
+
+/*
+ * Marks the first @len bytes that the device could write in the chain at @head, which it
+ * has popped and completed, as written: by what was recorded when it was popped, else by
+ * the chain.  False: the ring or the log is of no use.
+ */
+static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__ring_mark_data(struct vu__ring *r,
+							       unsigned int head, uint32_t len)
+{
+	const struct vu__writable *w = r->writable ? &r->writable[head] : NULL;
+	uint32_t first;
+
+	if (VU_UNLIKELY(!w || !w->len[0]))
+		return vu__chain_mark(r, head, len);
+	if (vu__skipped(VU__MARK_DATA))
+		return true;
+	first = VU_MIN(len, w->len[0]);
+	return vu__ring_mark(r, w->gpa[0], first, VU__DIRTY_DATA) &&
+	       vu__ring_mark(r, w->gpa[1], VU_MIN(len - first, w->len[1]), VU__DIRTY_STATUS);
+}
+
 /* The general case of one buffer: it may lie in several regions. */
 VU_COLD bool vu__chain_add_pieces(struct vu__ring *r, const struct vu__desc *d,
 				  unsigned int *niov);
@@ -34,12 +57,6 @@ VU_COLD bool vu__chain_out_of_bounds(struct vu__ring *r, const struct vu__desc *
 VU_COLD bool vu__chain_bad_buffer(struct vu__ring *r, const struct vu__desc *d);
 VU_COLD bool vu__chain_bad_step(struct vu__ring *r, const struct vu__table *t,
 				unsigned int next, unsigned int descs);
-
-/*
- * Marks the first @len bytes that the device could write in the chain at @head, which it
- * has popped and completed, as written.  False: the ring or the log is of no use.
- */
-VU_MUST_CHECK bool vu__chain_mark(struct vu__ring *r, unsigned int head, uint64_t len);
 
 /* Adds the bytes of the chain at @head to *@in and *@out.  False: the ring is broken. */
 VU_MUST_CHECK bool vu__chain_sum(struct vu__ring *r, unsigned int head, uint64_t *in,
@@ -82,9 +99,27 @@ static inline bool vu__chain_add_buffer(struct vu__ring *r, const struct vu__des
 
 enum vu__walk {
 	VU__WALK_COLLECT, /* iovecs into the ring's scratch, counts into *chain */
+	VU__WALK_RECORD,  /* ... and what is writable into r->writable */
 	VU__WALK_SUM,	  /* bytes into *in and *out */
 	VU__WALK_MARK,	  /* the first *in writable bytes into the dirty log */
 };
+
+/* One step of VU__WALK_RECORD, for the @n-th writable buffer: the first and the last. */
+static inline void vu__chain_record(struct vu__writable *w, const struct vu__desc *d,
+				    unsigned int n)
+{
+	w->gpa[n > 0] = d->addr;
+	w->len[n > 0] = d->len;
+}
+
+/* With others between those two, the record says nothing. */
+static inline void vu__chain_record_end(struct vu__writable *w, unsigned int n)
+{
+	if (n < 2)
+		w->len[n] = 0;
+	else if (VU_UNLIKELY(n > 2))
+		w->len[0] = 0;
+}
 
 /* One step of VU__WALK_MARK.  *@left is 0 when no more is to be marked. */
 static inline bool vu__chain_mark_buffer(struct vu__ring *r, const struct vu__desc *d,
@@ -96,17 +131,18 @@ static inline bool vu__chain_mark_buffer(struct vu__ring *r, const struct vu__de
 	if (vu__skipped(VU__MARK_DATA) ||
 	    (indirect && vu__skipped(VU__MARK_INDIRECT)))
 		return true;
-	return vu__ring_mark(r, d->addr, n);
+	return vu__ring_mark(r, d->addr, n, VU__DIRTY_DATA);
 }
 
 /*
- * Goes along the chain that begins at @next < size; @mode is a constant at all places
+ * Goes along the chain that begins at @head < size; @mode is a constant at all places
  * of use, so that each gets a loop of its own.  False: the ring is broken.
  */
 static inline __attribute__((always_inline)) bool
-vu__chain_walk(struct vu__ring *r, unsigned int next, enum vu__walk mode,
+vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 	       struct vu__chain *chain, uint64_t *in, uint64_t *out)
 {
+	unsigned int next = head, nwritable = 0;
 	struct vu__table t = {r->vq->vring.desc, r->vq->vring.num, false};
 	/* In one table a longer chain has a loop; together, memory for iovecs ends. */
 	unsigned int budget = VU_MIN(t.num, VIRTQUEUE_MAX_SIZE);
@@ -139,8 +175,12 @@ vu__chain_walk(struct vu__ring *r, unsigned int next, enum vu__walk mode,
 			return vu__chain_bad_buffer(r, &d);
 		if (mode == VU__WALK_SUM)
 			*(writing ? in : out) += d.len;
-		if (mode == VU__WALK_COLLECT && !vu__chain_add_buffer(r, &d, &niov))
+		if ((mode == VU__WALK_COLLECT || mode == VU__WALK_RECORD) &&
+		    !vu__chain_add_buffer(r, &d, &niov))
 			return false;
+		if (mode == VU__WALK_RECORD && writing &&
+		    !(t.indirect && vu__skipped(VU__MARK_INDIRECT)))
+			vu__chain_record(&r->writable[head], &d, nwritable++);
 		if (mode == VU__WALK_MARK && writing) {
 			if (!vu__chain_mark_buffer(r, &d, t.indirect, in))
 				return false;
@@ -151,10 +191,12 @@ vu__chain_walk(struct vu__ring *r, unsigned int next, enum vu__walk mode,
 			break;
 		next = d.next;
 	}
-	if (mode == VU__WALK_COLLECT) {
+	if (mode == VU__WALK_COLLECT || mode == VU__WALK_RECORD) {
 		chain->niov = niov;
 		chain->out_num = writing ? readable : niov;
 	}
+	if (mode == VU__WALK_RECORD)
+		vu__chain_record_end(&r->writable[head], nwritable);
 	return true;
 }
 

@@ -83,110 +83,121 @@ void vu__log_put(struct vu__log *log)
 	free(log);
 }
 
-/* Sets bits of one word.  True if they were not all set. */
-static bool set_bits(struct vu__log *log, uint64_t word, uint64_t mask)
+/* True if not all of these bits are set. */
+static bool is_news(const struct vu__log *log, uint64_t word, uint64_t le)
+{
+	return (__atomic_load_n(&log->words[word], __ATOMIC_RELAXED) & le) != le;
+}
+
+/* A locked operation orders what was stored before it before what is loaded after it. */
+#if defined(__x86_64__) || defined(__i386__)
+#define LOCKED_IS_FENCE true
+#else
+#define LOCKED_IS_FENCE false
+#endif
+
+/*
+ * Sets bits of one word, after everything that was written before: a front-end that
+ * clears them sees it.
+ */
+static void set_bits(struct vu__dirty *d, uint64_t word, uint64_t mask)
 {
 	uint64_t le = htole64(mask);
+	bool tell = d->call_fd >= 0 && is_news(d->log, word, le);
 
 	if (vu__skipped(VU__MARK_SOME))
-		return false;
-	/*
-	 * Looking first saves a locked operation on a hot page.  It may be trusted only
-	 * because the caller's fence stands between the write to the page and this:
-	 * if the front-end clears the bit after our look, it reads the page after it.
-	 */
-	if ((__atomic_load_n(&log->words[word], __ATOMIC_RELAXED) & le) == le)
-		return false;
-	__atomic_fetch_or(&log->words[word], le, __ATOMIC_SEQ_CST);
-	return true;
-}
-
-static void flush_slot(struct vu__dirty *d, unsigned int i)
-{
-	/* What was written to the pages before a look at their bits. */
-	vu__split_fence();
-	if (set_bits(d->log, d->slots[i].word, d->slots[i].mask) && d->call_fd >= 0)
+		return;
+	__atomic_fetch_or(&d->log->words[word], le, __ATOMIC_SEQ_CST);
+	if (VU_UNLIKELY(tell))
 		vu__event_signal(d->call_fd);
-	d->used &= ~(1u << i);
 }
 
-static inline void note(struct vu__dirty *d, uint64_t word, uint64_t mask)
+/*
+ * The same without the locked operation if the bits are set already.  That may be
+ * trusted only because a barrier stands between the writes to the pages and this look:
+ * if the front-end clears a bit after it, it reads the page after that.
+ */
+static void set_bits_behind_fence(struct vu__dirty *d, uint64_t word, uint64_t mask)
 {
-	unsigned int i = word % VU__DIRTY_SLOTS;
+	if (is_news(d->log, word, htole64(mask)))
+		set_bits(d, word, mask);
+}
 
-	if (d->used & 1u << i) {
-		if (VU_LIKELY(d->slots[i].word == word)) {
-			d->slots[i].mask |= mask;
-			return;
-		}
-		flush_slot(d, i);
-	}
-	d->slots[i].word = word;
-	d->slots[i].mask = mask;
-	d->used |= 1u << i;
+void vu__dirty_set_noted(struct vu__dirty *d, enum vu__dirty_kind kind)
+{
+	uint64_t mask = d->noted[kind].mask;
+
+	d->noted[kind].mask = 0;
+	set_bits(d, d->noted[kind].word, mask);
 }
 
 /* Whole words between the two ends; nothing is gained by noting them first. */
 static void set_whole_words(struct vu__dirty *d, uint64_t first, uint64_t end)
 {
-	bool news = false;
-
 	if (vu__skipped(VU__MARK_WIDE))
 		return;
-	/* As in flush_slot(). */
+	/* What was written to the pages before a look at their bits. */
 	vu__split_fence();
 	for (uint64_t w = first; w < end; w++)
-		news |= set_bits(d->log, w, ~0ULL);
-	if (news && d->call_fd >= 0)
-		vu__event_signal(d->call_fd);
+		set_bits_behind_fence(d, w, ~0ULL);
 }
 
-bool vu__dirty_add(struct vu__dirty *d, uint64_t gpa, uint64_t len)
+bool vu__dirty_add_pages(struct vu__dirty *d, uint64_t gpa, uint64_t len,
+			 enum vu__dirty_kind kind)
 {
-	struct vu__log *log = d->log;
 	uint64_t first, last, low, high;
 
-	if (!len)
-		return true;
-	if (VU_UNLIKELY(!vu__log_covers(log, gpa, len)))
+	if (!vu__log_covers(d->log, gpa, len))
 		return false;
-	first = (gpa >> VU__LOG_PAGE_SHIFT) + log->skew;
-	last = ((gpa + (len - 1)) >> VU__LOG_PAGE_SHIFT) + log->skew;
+	first = (gpa >> VU__LOG_PAGE_SHIFT) + d->skew;
+	last = ((gpa + (len - 1)) >> VU__LOG_PAGE_SHIFT) + d->skew;
 	low = ~0ULL << first % 64;
 	high = ~0ULL >> (63 - last % 64);
-	if (VU_LIKELY(first / 64 == last / 64)) {
-		note(d, first / 64, low & high);
+	if (first / 64 == last / 64) {
+		vu__dirty_note(d, first / 64, low & high, kind);
 		return true;
 	}
-	note(d, first / 64, low);
+	vu__dirty_note(d, first / 64, low, kind);
 	if (first / 64 + 1 < last / 64)
 		set_whole_words(d, first / 64 + 1, last / 64);
-	note(d, last / 64, high);
+	vu__dirty_note(d, last / 64, high, kind);
 	return true;
 }
 
-void vu__dirty_flush_slow(struct vu__dirty *d)
+void vu__dirty_flush(struct vu__dirty *d)
 {
-	bool news = false;
+	bool fenced = false;
 
-	/* As in flush_slot(), once for all. */
-	vu__split_fence();
-	while (d->used) {
-		unsigned int i = __builtin_ctz(d->used);
-
-		d->used &= d->used - 1;
-		news |= set_bits(d->log, d->slots[i].word, d->slots[i].mask);
+	if (!d->log)
+		return;
+	/* Data goes to ever other pages, so the look would find nothing to save. */
+	if (d->noted[VU__DIRTY_DATA].mask) {
+		vu__dirty_set_noted(d, VU__DIRTY_DATA);
+		fenced = LOCKED_IS_FENCE;
 	}
-	if (news && d->call_fd >= 0)
-		vu__event_signal(d->call_fd);
+	for (unsigned int k = VU__DIRTY_STATUS; k < VU__DIRTY_KINDS; k++) {
+		uint64_t mask = d->noted[k].mask;
+
+		if (!mask)
+			continue;
+		/* What was written to the pages before a look at their bits. */
+		if (!fenced)
+			vu__split_fence();
+		fenced = true;
+		d->noted[k].mask = 0;
+		set_bits_behind_fence(d, d->noted[k].word, mask);
+	}
 }
 
 void vu__dirty_set_log(struct vu__dirty *d, struct vu__log *log, bool data, int call_fd)
 {
-	if (vu__skipped(VU__MARK_REPLACE))
-		d->used = 0;
-	vu__dirty_flush(d);
+	if (!vu__skipped(VU__MARK_REPLACE))
+		vu__dirty_flush(d);
+	/* Words of another log are other pages. */
+	memset(d->noted, 0, sizeof(d->noted));
 	d->log = log;
-	d->data = data;
+	d->pages = log ? log->pages : 0;
+	d->skew = log ? log->skew : 0;
+	d->data = data && log;
 	d->call_fd = call_fd;
 }

@@ -5,7 +5,9 @@
  * time, several threads of ours set bits in it.
  *
  * A struct vu__log is one mapping, reference counted.  A struct vu__dirty is what one
- * queue has marked and not yet set: marks collect there and are set together.
+ * queue has marked and not yet set: marks collect there and are set together, before the
+ * driver can see what was written.  Only the page of the used index cannot be: it waits
+ * for the next mark, the call or the stop of the queue, whichever is first.
  */
 #ifndef VU_CORE_DIRTYLOG_H
 #define VU_CORE_DIRTYLOG_H
@@ -14,6 +16,7 @@
 #include "core/mutants.h"
 
 #define VU__LOG_PAGE_SHIFT 12
+#define VU__LOG_PAGE_MASK  0xfffULL
 
 struct vu__log {
 	uint64_t *words;   /* little-endian, as bits of bytes in order */
@@ -42,33 +45,59 @@ static inline bool vu__log_covers(const struct vu__log *log, uint64_t gpa, uint6
 			(gpa + (len - 1)) >> VU__LOG_PAGE_SHIFT < log->pages);
 }
 
-#define VU__DIRTY_SLOTS 8u
+/* What is written; each kind often goes to the word of the log that the last one went to. */
+enum vu__dirty_kind { VU__DIRTY_DATA, VU__DIRTY_STATUS, VU__DIRTY_RING, VU__DIRTY_KINDS };
 
 struct vu__dirty {
 	struct vu__log *log; /* NULL: nothing is logged; the owner keeps a reference */
-	bool data;	     /* VHOST_F_LOG_ALL: buffers are logged */
-	int call_fd;	     /* SET_LOG_FD's eventfd, or -1 */
-	unsigned int used;   /* bit per slot that has something */
+	uint64_t pages;	     /* of the log, and its skew */
+	unsigned int skew;
+	bool data;   /* VHOST_F_LOG_ALL: buffers are logged; not without a log */
+	int call_fd; /* SET_LOG_FD's eventfd, or -1 */
 	struct {
 		uint64_t word;
-		uint64_t mask;
-	} slots[VU__DIRTY_SLOTS];
+		uint64_t mask; /* 0: nothing is noted */
+	} noted[VU__DIRTY_KINDS];
 };
+
+/* Sets what is noted of one kind, so that another word can be. */
+void vu__dirty_set_noted(struct vu__dirty *d, enum vu__dirty_kind kind);
+
+static inline void vu__dirty_note(struct vu__dirty *d, uint64_t word, uint64_t mask,
+				  enum vu__dirty_kind kind)
+{
+	if (VU_UNLIKELY(d->noted[kind].word != word)) {
+		if (d->noted[kind].mask)
+			vu__dirty_set_noted(d, kind);
+		d->noted[kind].word = word;
+	}
+	d->noted[kind].mask |= mask;
+}
+
+/* The general case of vu__dirty_add(). */
+bool vu__dirty_add_pages(struct vu__dirty *d, uint64_t gpa, uint64_t len,
+			 enum vu__dirty_kind kind);
 
 /*
  * Notes that @len bytes at @gpa have been written.  False: the log has no room for
  * them, nothing is noted.
  */
-VU_MUST_CHECK bool vu__dirty_add(struct vu__dirty *d, uint64_t gpa, uint64_t len);
+static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__dirty_add(struct vu__dirty *d, uint64_t gpa,
+							  uint64_t len, enum vu__dirty_kind kind)
+{
+	uint64_t page = gpa >> VU__LOG_PAGE_SHIFT, bit = page + d->skew;
+
+	/* None, or into the next page. */
+	if (VU_UNLIKELY(len - 1 > VU__LOG_PAGE_MASK - (gpa & VU__LOG_PAGE_MASK)))
+		return !len || vu__dirty_add_pages(d, gpa, len, kind);
+	if (VU_UNLIKELY(page >= d->pages))
+		return false;
+	vu__dirty_note(d, bit / 64, 1ULL << bit % 64, kind);
+	return true;
+}
 
 /* Sets all that was noted; what was written before is written before the bits. */
-void vu__dirty_flush_slow(struct vu__dirty *d);
-
-static inline void vu__dirty_flush(struct vu__dirty *d)
-{
-	if (d->used)
-		vu__dirty_flush_slow(d);
-}
+void vu__dirty_flush(struct vu__dirty *d);
 
 /* Another log, or none, from now on.  Sets in the old one what was noted for it. */
 void vu__dirty_set_log(struct vu__dirty *d, struct vu__log *log, bool data, int call_fd);

@@ -2,202 +2,12 @@
 /* The split ring: popping, pushing, and who is to be notified.  Queue's thread. */
 #include "core/ring.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/sys.h"
 #include "core/chain.h"
-
-int vu__ring_prepare(struct vu__ring *r, unsigned int num)
-{
-	VU_CLEANUP_FREE uint16_t *popped = NULL, *filled = NULL;
-	VU_CLEANUP_FREE uint8_t *head_gen = NULL;
-
-	if (num <= r->alloc_num)
-		return 0;
-	head_gen = vu__sys.calloc(num, sizeof(*head_gen));
-	popped = vu__sys.calloc(num, sizeof(*popped));
-	filled = vu__sys.calloc(num, sizeof(*filled));
-	if (!r->iov)
-		r->iov = vu__sys.calloc(VIRTQUEUE_MAX_SIZE, sizeof(*r->iov));
-	if (!head_gen || !popped || !filled || !r->iov)
-		return -ENOMEM;
-	free(r->head_gen);
-	free(r->popped);
-	free(r->filled);
-	r->head_gen = vu__steal_ptr(&head_gen);
-	r->popped = vu__steal_ptr(&popped);
-	r->filled = vu__steal_ptr(&filled);
-	r->alloc_num = num;
-	return 0;
-}
-
-void vu__ring_destroy(struct vu__ring *r)
-{
-	vu__ring_stop(r);
-	vu__ring_drop_orphans(r);
-	free(vu__steal_ptr(&r->head_gen));
-	free(vu__steal_ptr(&r->popped));
-	free(vu__steal_ptr(&r->filled));
-	free(vu__steal_ptr(&r->iov));
-	free(vu__steal_ptr(&r->table));
-	r->alloc_num = 0;
-}
-
-/*
- * Marks @len bytes at @offset of the used ring, which the device has just written, if
- * the front-end wants to know (VHOST_VRING_F_LOG).  Its guest address need not be in
- * the memory table.
- */
-static inline bool mark_used(struct vu__ring *r, uint64_t offset, uint64_t len)
-{
-	const VuRing *v = &r->vq->vring;
-
-	if (VU_LIKELY(!r->dirty.log) || !vu__has_bit(v->flags, VHOST_VRING_F_LOG) ||
-	    vu__skipped(VU__MARK_USED))
-		return true;
-	return vu__ring_mark(r, v->log_guest_addr + offset, len);
-}
-
-/* ... and at once: no used index will follow that would flush it. */
-static inline void mark_used_now(struct vu__ring *r, uint64_t offset, uint64_t len)
-{
-	if (VU_LIKELY(!r->dirty.log))
-		return;
-	(void)mark_used(r, offset, len);
-	vu__dirty_flush(&r->dirty);
-}
-
-static void set_used_flags(struct vu__ring *r, uint16_t flags)
-{
-	vu__split_set_used_flags(r->vq->vring.used, flags);
-	mark_used_now(r, offsetof(struct vring_used, flags), sizeof(flags));
-}
-
-static void set_avail_event(struct vu__ring *r, uint16_t idx)
-{
-	const VuRing *v = &r->vq->vring;
-
-	vu__split_set_avail_event(v->used, v->num, idx);
-	mark_used_now(r, vu__split_used_size(v->num, 0), sizeof(idx));
-}
-
-/* Asks for a kick at the next element, and looks whether that came too late. */
-static bool arm(struct vu__ring *r)
-{
-	VuVirtq *vq = r->vq;
-
-	set_avail_event(r, vq->last_avail_idx);
-	r->armed = true;
-	r->armed_at = vq->last_avail_idx;
-	/* avail_event before the index: the driver stores and loads them in reverse. */
-	vu__split_fence();
-	return vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
-}
-
-void vu__ring_resubmit(struct vu__ring *r, struct vu__inflight_left *left)
-{
-	VuVirtq *vq = r->vq;
-
-	free(vq->resubmit_list);
-	vq->resubmit_list = vu__steal_ptr(&left->list);
-	vq->resubmit_num = left->n;
-	vq->counter = left->counter;
-	r->resubmits = left->n;
-}
-
-/* What the last back-end has taken counts as in flight before it is popped again. */
-static void start_resubmitting(struct vu__ring *r)
-{
-	VuVirtq *vq = r->vq;
-
-	vq->inuse = vq->resubmit_num;
-	r->resubmitting = vq->resubmit_num;
-	for (unsigned int i = 0; i < vq->resubmit_num; i++)
-		r->head_gen[vq->resubmit_list[i].index] = VU__GEN_RESUBMIT;
-}
-
-void vu__ring_leave_resubmits(struct vu__ring *r)
-{
-	if (!r->resubmitting)
-		return;
-	r->resubmitting = false;
-	r->vq->inuse -= r->vq->resubmit_num;
-}
-
-bool vu__ring_start(struct vu__ring *r)
-{
-	VuVirtq *vq = r->vq;
-	bool pending;
-
-	r->mask = vq->vring.num - 1;
-	vq->shadow_avail_idx = vq->last_avail_idx;
-	vq->used_idx = vu__split_used_idx(vq->vring.used);
-	vq->signalled_used = vq->used_idx;
-	vq->signalled_used_valid = false;
-	vq->notification = true;
-	memset(r->head_gen, 0, r->alloc_num * sizeof(*r->head_gen));
-	memset(r->popped, 0xff, r->alloc_num * sizeof(*r->popped));
-	memset(r->filled, 0xff, r->alloc_num * sizeof(*r->filled));
-	start_resubmitting(r);
-	r->gen = 1;
-	r->drained_fd = -1;
-	r->broken[0] = '\0';
-	r->can_push = true;
-	r->can_pop = true;
-	/*
-	 * Another back-end may have left its own wish in the ring, or an avail_event that
-	 * the driver has passed: both would leave us asleep.
-	 */
-	set_used_flags(r, 0);
-	if (r->event_idx) {
-		pending = arm(r);
-	} else {
-		vu__split_fence();
-		pending = vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
-	}
-	return pending || r->resubmitting;
-}
-
-/* What is in flight and given up may have been written, wholly or in part. */
-static void mark_all_in_flight(struct vu__ring *r)
-{
-	for (unsigned int head = 0; head < r->vq->vring.num; head++) {
-		if (r->head_gen[head] && r->head_gen[head] != VU__GEN_RESUBMIT &&
-		    !vu__chain_mark(r, head, UINT64_MAX))
-			break;
-	}
-	vu__dirty_flush(&r->dirty);
-}
-
-void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int call_fd)
-{
-	vu__dirty_set_log(&r->dirty, log, data, call_fd);
-}
-
-void vu__ring_stop(struct vu__ring *r)
-{
-	if (r->can_push && r->vq->inuse > 0) {
-		if (r->dirty.log && r->dirty.data)
-			mark_all_in_flight(r);
-		vu__ring_orphan_maps(r);
-	}
-	vu__dirty_flush(&r->dirty);
-	r->can_pop = false;
-	r->can_push = false;
-	r->resubmitting = false;
-	r->vq->inuse = 0;
-	r->vq->resubmit_num = 0;
-	free(vu__steal_ptr(&r->vq->resubmit_list));
-	r->vq->vring.desc = NULL;
-	r->vq->vring.avail = NULL;
-	r->vq->vring.used = NULL;
-	vu__ring_drop_maps(r);
-}
+#include "core/used.h"
 
 /* Takes @head out of flight.  False if it was not in flight. */
 static inline bool head_done(struct vu__ring *r, unsigned int head)
@@ -213,21 +23,6 @@ static inline bool head_done(struct vu__ring *r, unsigned int head)
 	return true;
 }
 
-void vu__ring_break(struct vu__ring *r, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (r->broken[0])
-		return;
-	va_start(ap, fmt);
-	vsnprintf(r->broken, sizeof(r->broken), fmt, ap);
-	va_end(ap);
-	r->can_pop = false;
-	r->resubmitting = false;
-	if (r->on_break)
-		r->on_break(r, r->opaque);
-}
-
 /* Looks for new entries behind those known.  True if there are. */
 static bool refill(struct vu__ring *r)
 {
@@ -239,7 +34,7 @@ static bool refill(struct vu__ring *r)
 			return false;
 		if (r->armed && r->armed_at == idx)
 			return false;
-		if (!arm(r))
+		if (!vu__ring_arm(r))
 			return false;
 		idx = vu__split_avail_idx(vq->vring.avail);
 	}
@@ -258,7 +53,7 @@ static inline bool have_entry(struct vu__ring *r)
 	return r->vq->last_avail_idx != r->vq->shadow_avail_idx || refill(r);
 }
 
-static inline void *make_element(struct vu__ring *r, size_t size, unsigned int head,
+static VU_ALWAYS_INLINE void *make_element(struct vu__ring *r, size_t size, unsigned int head,
 				 const struct vu__chain *chain)
 {
 	size_t at = (size + _Alignof(struct iovec) - 1) & ~(_Alignof(struct iovec) - 1);
@@ -279,23 +74,25 @@ static inline void *make_element(struct vu__ring *r, size_t size, unsigned int h
 	return elem;
 }
 
-/* The last one popped again, or given up: who waits for a stop may look. */
-static inline void tell_drained(struct vu__ring *r)
+/* The last one was popped again, or given up: who waits for a stop may look. */
+static void tell_drained(struct vu__ring *r)
 {
-	if (VU_UNLIKELY(r->drained_fd >= 0))
+	if (r->drained_fd >= 0)
 		vu__event_signal(r->drained_fd);
 }
 
-/* Pops what the last back-end had taken, in the order it did. */
+/* Pops what the last back-end had taken, in the order it did, if that is what is left. */
 VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
 {
 	VuVirtq *vq = r->vq;
-	unsigned int head = vq->resubmit_list[vq->resubmit_num - 1].index;
 	struct vu__chain chain = {0, 0};
+	unsigned int head;
 	void *elem;
 
-	if (size < sizeof(VuVirtqElement) ||
-	    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
+	if (!r->resubmitting || size < sizeof(VuVirtqElement))
+		return NULL;
+	head = vq->resubmit_list[vq->resubmit_num - 1].index;
+	if (!vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
 		return NULL;
 	elem = make_element(r, size, head, &chain);
 	if (!elem)
@@ -303,6 +100,7 @@ VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
 	r->head_gen[head] = r->gen;
 	if (!--vq->resubmit_num) {
 		r->resubmitting = false;
+		r->can_pop = r->open;
 		tell_drained(r);
 	}
 	return elem;
@@ -316,9 +114,9 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	uint16_t slot;
 	void *elem;
 
-	if (VU_UNLIKELY(r->resubmitting))
+	if (VU_UNLIKELY(!r->can_pop || size < sizeof(VuVirtqElement)))
 		return pop_again(r, size);
-	if (VU_UNLIKELY(!r->can_pop || size < sizeof(VuVirtqElement)) || !have_entry(r))
+	if (!have_entry(r))
 		return NULL;
 	slot = vq->last_avail_idx & r->mask;
 	head = vu__split_avail_entry(vq->vring.avail, slot);
@@ -331,7 +129,9 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 		vu__ring_break(r, "head %u made available while it is in flight", head);
 		return NULL;
 	}
-	if (!vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
+	if (VU_UNLIKELY(r->writable) ?
+		    !vu__chain_walk(r, head, VU__WALK_RECORD, &chain, NULL, NULL) :
+		    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
 		return NULL;
 	elem = make_element(r, size, head, &chain);
 	if (VU_UNLIKELY(!elem))
@@ -347,7 +147,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	 * again, the next one must kick.
 	 */
 	if (r->event_idx && vq->notification && vq->last_avail_idx == vq->shadow_avail_idx) {
-		set_avail_event(r, vq->last_avail_idx);
+		vu__ring_set_avail_event(r, vq->last_avail_idx);
 		/* Without a look behind a fence this is a hope, not a promise. */
 		r->armed = false;
 	}
@@ -371,6 +171,7 @@ static void take_back(struct vu__ring *r, unsigned int head)
 		vq->resubmit_list[vq->resubmit_num++].index = head;
 		r->head_gen[head] = VU__GEN_RESUBMIT;
 		r->resubmitting = true;
+		r->can_pop = false;
 	}
 }
 
@@ -388,7 +189,7 @@ bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem)
 	if (!r->can_push || !vq->inflight || !head_done(r, elem->index))
 		return false;
 	/* The device may have written some of it. */
-	if (r->dirty.log && r->dirty.data && vu__chain_mark(r, elem->index, UINT64_MAX))
+	if (r->dirty.data && vu__chain_mark(r, elem->index, UINT64_MAX))
 		vu__dirty_flush(&r->dirty);
 	if (!--vq->inuse)
 		tell_drained(r);
@@ -422,8 +223,12 @@ VU_COLD static void not_in_flight(const VuVirtqElement *elem)
 	vu__error("an element with head %u was pushed that is not in flight", elem->index);
 }
 
-static inline bool fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
-			unsigned int idx)
+/*
+ * @tracked is a constant at all places of use: a queue that is neither logged nor tracked
+ * gets code that knows nothing of either.
+ */
+static VU_ALWAYS_INLINE bool fill(struct vu__ring *r, const VuVirtqElement *elem,
+				  unsigned int len, unsigned int idx, bool tracked)
 {
 	VuVirtq *vq = r->vq;
 	uint16_t slot = (vq->used_idx + idx) & r->mask;
@@ -434,25 +239,17 @@ static inline bool fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned
 		not_in_flight(elem);
 		return false;
 	}
-	if (VU_UNLIKELY(r->dirty.log && r->dirty.data) && !vu__chain_mark(r, elem->index, len))
+	if (tracked && r->dirty.data && !vu__ring_mark_data(r, elem->index, len))
 		return false;
 	vu__split_set_used_entry(vq->vring.used, slot, elem->index, len);
-	if (VU_UNLIKELY(vq->inflight)) {
-		vu__inflight_step();
-		r->filled[slot] = elem->index;
-	}
-	return mark_used(r, offsetof(struct vring_used, ring[slot]), sizeof(vring_used_elem_t));
-}
-
-bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
-		   unsigned int idx)
-{
-	return fill(r, elem, len, idx);
+	return !tracked || vu__ring_mark_used(r, offsetof(struct vring_used, ring[slot]),
+					      sizeof(vring_used_elem_t));
 }
 
 /* The heads filled at @num places from @idx on become the last batch. */
 static void link_batch(struct vu__ring *r, uint16_t idx, unsigned int num)
 {
+	vu__inflight_step();
 	for (unsigned int i = 0; i < num; i++) {
 		uint16_t head = r->filled[(uint16_t)(idx + i) & r->mask];
 
@@ -470,48 +267,96 @@ static void settle_batch(struct vu__ring *r, uint16_t idx, unsigned int num)
 			vu__inflight_drop(r->vq->inflight, *head);
 		*head = VU__NO_HEAD;
 	}
-	vu__inflight_settle(r->vq->inflight, idx + num);
 }
 
-static inline void flush(struct vu__ring *r, unsigned int num)
+/* Publishes the used index; if it shows one element more, that is @head. */
+static VU_ALWAYS_INLINE void publish_tracked(struct vu__ring *r, uint16_t new,
+					     unsigned int num, uint16_t head)
+{
+	VuVirtqInflight *inflight = r->vq->inflight;
+
+	/* The pages under the data and the entries; that of the index follows. */
+	vu__dirty_flush(&r->dirty);
+	if (inflight && head == VU__NO_HEAD)
+		link_batch(r, new - num, num);
+	else if (inflight)
+		vu__inflight_link(inflight, head);
+	vu__split_publish_used_idx(r->vq->vring.used, new);
+	(void)vu__ring_mark_used(r, offsetof(struct vring_used, idx), sizeof(new));
+	if (!inflight)
+		return;
+	vu__inflight_step();
+	if (head == VU__NO_HEAD)
+		settle_batch(r, new - num, num);
+	else
+		vu__inflight_drop(inflight, head);
+	vu__inflight_settle(inflight, new);
+}
+
+static VU_ALWAYS_INLINE void flush(struct vu__ring *r, unsigned int num, uint16_t head,
+				   bool tracked)
 {
 	VuVirtq *vq = r->vq;
 	uint16_t old = vq->used_idx, new = old + num;
 
-	if (VU_UNLIKELY(!r->can_push))
-		return;
-	if (VU_UNLIKELY(num > (unsigned int)vq->inuse)) {
-		vu__error("%u elements were flushed, only %d are in flight", num, vq->inuse);
-		return;
-	}
-	/* The pages under the entries, and then the page of the index itself. */
-	vu__dirty_flush(&r->dirty);
-	if (VU_UNLIKELY(vq->inflight))
-		link_batch(r, old, num);
-	vu__split_publish_used_idx(vq->vring.used, new);
-	mark_used_now(r, offsetof(struct vring_used, idx), sizeof(new));
-	if (VU_UNLIKELY(vq->inflight)) {
-		vu__inflight_step();
-		settle_batch(r, old, num);
-	}
+	if (tracked)
+		publish_tracked(r, new, num, head);
+	else
+		vu__split_publish_used_idx(vq->vring.used, new);
 	vq->used_idx = new;
 	vq->inuse -= num;
 	/* Half the index space after the last call, "since then" says nothing. */
 	if ((int16_t)(new - vq->signalled_used) < (uint16_t)(new - old))
 		vq->signalled_used_valid = false;
-	if (!vq->inuse)
-		tell_drained(r);
+	if (VU_UNLIKELY(r->drained_fd >= 0 && !vq->inuse))
+		vu__event_signal(r->drained_fd);
+}
+
+static bool fill_tracked(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
+			 unsigned int idx)
+{
+	if (!fill(r, elem, len, idx, true))
+		return false;
+	if (r->vq->inflight)
+		r->filled[(uint16_t)(r->vq->used_idx + idx) & r->mask] = elem->index;
+	return true;
+}
+
+bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
+		   unsigned int idx)
+{
+	if (VU_UNLIKELY(r->tracked))
+		return fill_tracked(r, elem, len, idx);
+	return fill(r, elem, len, idx, false);
 }
 
 void vu__ring_flush(struct vu__ring *r, unsigned int num)
 {
-	flush(r, num);
+	if (VU_UNLIKELY(!r->can_push))
+		return;
+	if (VU_UNLIKELY(num > (unsigned int)r->vq->inuse)) {
+		vu__error("%u elements were flushed, only %d are in flight", num, r->vq->inuse);
+		return;
+	}
+	if (VU_UNLIKELY(r->tracked))
+		flush(r, num, VU__NO_HEAD, true);
+	else
+		flush(r, num, VU__NO_HEAD, false);
+}
+
+static __attribute__((noinline)) void push_tracked(struct vu__ring *r,
+						   const VuVirtqElement *elem, unsigned int len)
+{
+	if (fill(r, elem, len, 0, true))
+		flush(r, 1, elem->index, true);
 }
 
 void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len)
 {
-	if (fill(r, elem, len, 0))
-		flush(r, 1);
+	if (VU_UNLIKELY(r->tracked))
+		push_tracked(r, elem, len);
+	else if (fill(r, elem, len, 0, false))
+		flush(r, 1, elem->index, false);
 }
 
 bool vu__ring_empty(struct vu__ring *r)
@@ -527,14 +372,14 @@ void vu__ring_set_notification(struct vu__ring *r, bool enable)
 	if (!r->can_push)
 		return;
 	if (!r->event_idx) {
-		set_used_flags(r, enable ? 0 : VRING_USED_F_NO_NOTIFY);
+		vu__ring_set_used_flags(r, enable ? 0 : VRING_USED_F_NO_NOTIFY);
 		if (enable)
 			vu__split_fence();
 	} else if (enable) {
 		/* Kick for what comes after all that is there now, popped or not. */
 		uint16_t idx = vu__split_avail_idx(vq->vring.avail);
 
-		set_avail_event(r, idx);
+		vu__ring_set_avail_event(r, idx);
 		r->armed = true;
 		r->armed_at = idx;
 		/* The caller looks at the ring again now, and sees what came meanwhile. */
@@ -577,7 +422,7 @@ void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *ou
 		if (!vu__chain_sum(r, vq->resubmit_list[i - 1].index, &in_sum, &out_sum))
 			return;
 	}
-	if (r->can_pop && have_entry(r) && refill(r) &&
+	if (r->open && have_entry(r) && refill(r) &&
 	    !sum_available(r, &in_sum, &out_sum, max_in, max_out))
 		return;
 	*in = VU_MIN(in_sum, UINT32_MAX);
@@ -592,6 +437,8 @@ bool vu__ring_should_call(struct vu__ring *r)
 
 	if (!r->can_push)
 		return false;
+	/* What the driver is told of is logged, and the page of the index that shows it. */
+	vu__dirty_flush(&r->dirty);
 	/* Used index before the driver's wish: it changes its wish, then looks again. */
 	vu__split_fence();
 	if (r->notify_on_empty && !vq->inuse &&

@@ -7,8 +7,8 @@
  * local, checked, then used; what is wrong breaks the ring, which from then on looks
  * empty.
  *
- * Threads: one at a time.  can_pop, can_push and the map are changed by the control
- * thread only while the queue's thread is kept out.
+ * Threads: one at a time.  What says whether there may be pops and pushes, and the map,
+ * are changed by the control thread only while the queue's thread is kept out.
  */
 #ifndef VU_CORE_RING_H
 #define VU_CORE_RING_H
@@ -30,15 +30,23 @@ struct vu__retired {
 #define VU__GEN_RESUBMIT UINT8_MAX
 #define VU__NO_HEAD	 UINT16_MAX
 
+/* The first writable buffers of what was popped while data is logged. */
+struct vu__writable {
+	uint64_t gpa[2];
+	uint32_t len[2]; /* len[0] is 0: not known, look at the chain */
+};
+
 struct vu__ring {
 	VuVirtq *vq;
 	struct vu__memmap *map;
 	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
 	uint16_t mask; /* size - 1 */
 	uint8_t gen;   /* marks what was popped with this map; never 0 */
-	bool can_pop;  /* started, not broken, not being stopped */
+	bool can_pop;  /* open, and nothing to be resubmitted */
+	bool open;     /* started, not broken, not being stopped */
 	bool can_push; /* the used ring may be written */
 	bool resubmitting; /* vq->resubmit_list comes before the available ring */
+	bool tracked;	   /* dirty pages are logged, or what is in flight is noted */
 	bool event_idx;
 	bool indirect;
 	bool notify_on_empty;
@@ -50,6 +58,7 @@ struct vu__ring {
 	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
 	void *table;	   /* scratch for an indirect table that is not in one piece */
 	struct vu__dirty dirty;
+	struct vu__writable *writable; /* per head; made when data is logged first */
 	uint16_t resubmits; /* length of vq->resubmit_list */
 	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
 	struct vu__retired *retired;
@@ -85,6 +94,13 @@ void vu__ring_leave_resubmits(struct vu__ring *r);
  */
 bool vu__ring_start(struct vu__ring *r);
 
+/* Nothing is popped any more but what is to be resubmitted. */
+static inline void vu__ring_close(struct vu__ring *r)
+{
+	r->open = false;
+	r->can_pop = false;
+}
+
 /*
  * The ring's memory is gone: nothing is popped or pushed any more.  What is still in
  * flight stays mapped until vu__ring_destroy(): the device may be writing to it.
@@ -111,10 +127,10 @@ VU_MUST_CHECK int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map);
 void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int call_fd);
 
 /* Notes that the device wrote these bytes.  False: the log has no room, it was told. */
-static inline VU_MUST_CHECK bool vu__ring_mark(struct vu__ring *r, uint64_t gpa,
-						uint64_t len)
+static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__ring_mark(struct vu__ring *r, uint64_t gpa,
+							  uint64_t len, enum vu__dirty_kind kind)
 {
-	if (VU_LIKELY(vu__dirty_add(&r->dirty, gpa, len)))
+	if (VU_LIKELY(vu__dirty_add(&r->dirty, gpa, len, kind)))
 		return true;
 	r->on_log_short(r, gpa, len, r->opaque);
 	return false;

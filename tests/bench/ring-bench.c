@@ -5,7 +5,8 @@
  * measured: build with its header and its sources.  BENCH_READ_MSG: its vu_init() takes
  * a callback that reads messages.
  *
- * Prints a line a row: case, regions, event index, ns an element (the fastest batch).
+ * ring-bench [ROUNDS [CASE]] prints a line a row: case, regions, event index, ns an
+ * element (the fastest batch).
  */
 #include <errno.h>
 #include <libvhost-user.h>
@@ -29,11 +30,13 @@
 #define TABLES_AT 0x100000  /* indirect tables */
 #define SMALL_AT 0x200000   /* headers and status bytes */
 #define BUFFERS_AT 0x400000 /* 4 KiB each */
+#define LOG_BYTES (MAX_REGIONS * REGION_STEP / 4096 / 8)
 
 /* Names of messages differ between versions of the header; their numbers do not. */
 enum {
 	SET_FEATURES = 2,
 	SET_MEM_TABLE = 5,
+	SET_LOG_BASE = 6,
 	SET_VRING_NUM = 8,
 	SET_VRING_ADDR = 9,
 	SET_VRING_BASE = 10,
@@ -41,14 +44,19 @@ enum {
 	SET_VRING_CALL = 13,
 	SET_PROTOCOL_FEATURES = 16,
 	SET_VRING_ENABLE = 18,
+	GET_INFLIGHT_FD = 31,
+	SET_INFLIGHT_FD = 32,
 	ADD_MEM_REG = 37,
 };
 
+#define F_LOG_ALL (1ull << 26)
 #define F_INDIRECT (1ull << 28)
 #define F_EVENT_IDX (1ull << 29)
 #define F_PROTOCOL (1ull << 30)
 #define F_VERSION_1 (1ull << 32)
+#define PF_LOG_SHMFD (1ull << 1)
 #define PF_REPLY_ACK (1ull << 3)
+#define PF_INFLIGHT (1ull << 12)
 #define PF_MEM_SLOTS (1ull << 15)
 
 struct shape {
@@ -56,13 +64,22 @@ struct shape {
 	unsigned int descs; /* in a chain */
 	bool indirect;
 	unsigned int batch;
+	unsigned int written; /* bytes, as pushed */
+	bool log;	      /* dirty pages are logged; the log is cleared before each batch */
+	bool inflight;	      /* what is in flight is tracked */
+	bool fill;	      /* filled one by one and shown at once, as vu-blk does */
 };
 
 static const struct shape shapes[] = {
-	{"one", 1, false, 256},
-	{"block", 3, false, 256},
-	{"block-indirect", 3, true, 256},
-	{"chain-32", 32, false, 32},
+	{"one", 1, false, 256, 0, false, false, false},
+	{"block", 3, false, 256, 4097, false, false, false},
+	{"block-indirect", 3, true, 256, 4097, false, false, false},
+	{"chain-32", 32, false, 32, 30 * 4096 + 1, false, false, false},
+	{"block+log", 3, false, 256, 4097, true, false, false},
+	{"block+inflight", 3, false, 256, 4097, false, true, false},
+	{"fill", 3, false, 256, 4097, false, false, true},
+	{"fill+log", 3, false, 256, 4097, true, false, true},
+	{"fill+inflight", 3, false, 256, 4097, false, true, true},
 };
 
 static VuDev dev;
@@ -71,6 +88,7 @@ static int front, kick, call;
 static uint8_t *memory[MAX_REGIONS];
 static uint8_t *first, *last; /* memory of the first and of the last region */
 static uint64_t last_gpa;
+static uint8_t *dirty; /* the log */
 
 static void fail(const char *what)
 {
@@ -104,6 +122,12 @@ static uint64_t offered(VuDev *d)
 {
 	(void)d;
 	return F_VERSION_1 | F_INDIRECT | F_EVENT_IDX;
+}
+
+static uint64_t offered_protocol(VuDev *d)
+{
+	(void)d;
+	return PF_INFLIGHT;
 }
 
 /* Sends one message and has the library handle it. */
@@ -166,7 +190,60 @@ static uint8_t *share_region(unsigned int i)
 	return mem;
 }
 
-static void connect_library(unsigned int regions, bool event_idx)
+/* Takes the library's answer, in one piece or two; the fd that comes along, or -1. */
+static int hear(void *payload, size_t size)
+{
+	uint32_t header[3];
+	struct iovec iov = {header, sizeof(header)};
+	union {
+		struct cmsghdr h;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+	int fd = -1;
+
+	if (recvmsg(front, &m, 0) != (ssize_t)sizeof(header) || header[2] > size ||
+	    recv(front, payload, header[2], MSG_WAITALL) != (ssize_t)header[2])
+		fail("the answer");
+	if (m.msg_controllen)
+		memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+	return fd;
+}
+
+static void start_log(void)
+{
+	uint64_t m[2] = {LOG_BYTES, 0}, answer[2];
+	int fd = memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, LOG_BYTES))
+		fail("memfd");
+	dirty = mmap(NULL, LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (dirty == MAP_FAILED)
+		fail("mmap");
+	say(SET_LOG_BASE, m, sizeof(m), fd);
+	hear(answer, sizeof(answer));
+	close(fd);
+}
+
+static void start_inflight(void)
+{
+	struct {
+		uint64_t size, offset;
+		uint16_t queues, queue_size;
+		uint32_t padding;
+	} m = {0, 0, 1, QUEUE, 0};
+	int fd;
+
+	say(GET_INFLIGHT_FD, &m, sizeof(m), -1);
+	fd = hear(&m, sizeof(m));
+	if (fd < 0)
+		fail("inflight region");
+	say(SET_INFLIGHT_FD, &m, sizeof(m), fd);
+	close(fd);
+}
+
+static void connect_library(const struct shape *s, unsigned int regions, bool event_idx)
 {
 	struct vhost_vring_addr addr = {0};
 	int sv[2];
@@ -175,6 +252,7 @@ static void connect_library(unsigned int regions, bool event_idx)
 		fail("socketpair");
 	front = sv[0];
 	iface.get_features = offered;
+	iface.get_protocol_features = offered_protocol;
 	memset(&dev, 0, sizeof(dev));
 	if (!vu_init(&dev, 1, sv[1], on_panic,
 #ifdef BENCH_READ_MSG
@@ -182,9 +260,10 @@ static void connect_library(unsigned int regions, bool event_idx)
 #endif
 		     on_watch, on_unwatch, &iface))
 		fail("vu_init");
-	say_u64(SET_FEATURES,
-		F_VERSION_1 | F_INDIRECT | F_PROTOCOL | (event_idx ? F_EVENT_IDX : 0), -1);
-	say_u64(SET_PROTOCOL_FEATURES, PF_MEM_SLOTS | PF_REPLY_ACK, -1);
+	say_u64(SET_PROTOCOL_FEATURES, PF_MEM_SLOTS | PF_REPLY_ACK |
+		(s->log ? PF_LOG_SHMFD : 0) | (s->inflight ? PF_INFLIGHT : 0), -1);
+	say_u64(SET_FEATURES, F_VERSION_1 | F_INDIRECT | F_PROTOCOL |
+		(event_idx ? F_EVENT_IDX : 0) | (s->log ? F_LOG_ALL : 0), -1);
 	for (unsigned int i = 0; i < regions; i++)
 		memory[i] = share_region(i);
 	first = memory[0];
@@ -196,6 +275,13 @@ static void connect_library(unsigned int regions, bool event_idx)
 	addr.desc_user_addr = (uintptr_t)first;
 	addr.avail_user_addr = (uintptr_t)first + AVAIL_AT;
 	addr.used_user_addr = (uintptr_t)first + USED_AT;
+	if (s->log) {
+		start_log();
+		addr.flags = 1 << VHOST_VRING_F_LOG;
+		addr.log_guest_addr = USED_AT;
+	}
+	if (s->inflight)
+		start_inflight();
 	say(SET_VRING_ADDR, &addr, sizeof(addr), -1);
 	kick = eventfd(0, EFD_NONBLOCK);
 	call = eventfd(0, EFD_NONBLOCK);
@@ -212,6 +298,9 @@ static void disconnect_library(unsigned int regions)
 	close(call);
 	for (unsigned int i = 0; i < regions; i++)
 		munmap(memory[i], REGION_SIZE);
+	if (dirty)
+		munmap(dirty, LOG_BYTES);
+	dirty = NULL;
 }
 
 /* The chain of element @i: readable, if there is more than one then writable ones. */
@@ -266,6 +355,9 @@ static double run_batch(const struct shape *s)
 	avail->ring[QUEUE] = seen; /* used_event: call for the first of them */
 	__atomic_store_n(&avail->idx, (uint16_t)(idx + s->batch), __ATOMIC_RELEASE);
 
+	if (dirty)
+		memset(dirty, 0, LOG_BYTES);
+
 	start = now_ns();
 	for (unsigned int i = 0; i < s->batch; i++) {
 		elems[i] = vu_queue_pop(&dev, vq, sizeof(VuVirtqElement));
@@ -273,9 +365,14 @@ static double run_batch(const struct shape *s)
 			fail("vu_queue_pop");
 	}
 	for (unsigned int i = 0; i < s->batch; i++) {
-		vu_queue_push(&dev, vq, elems[i], 1);
+		if (s->fill)
+			vu_queue_fill(&dev, vq, elems[i], s->written, i);
+		else
+			vu_queue_push(&dev, vq, elems[i], s->written);
 		free(elems[i]);
 	}
+	if (s->fill)
+		vu_queue_flush(&dev, vq, s->batch);
 	vu_queue_notify(&dev, vq);
 	took = now_ns() - start;
 
@@ -291,7 +388,7 @@ static void run_row(const struct shape *s, unsigned int regions, bool event_idx,
 {
 	double best = 1e18;
 
-	connect_library(regions, event_idx);
+	connect_library(s, regions, event_idx);
 	for (unsigned int i = 0; i < s->batch; i++)
 		write_chain(s, i);
 	for (unsigned int r = 0; r < rounds; r++) {
@@ -308,9 +405,15 @@ int main(int argc, char **argv)
 {
 	static const unsigned int regions[] = {1, 8, 32};
 	unsigned int rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 300;
+	const char *only = argc > 2 ? argv[2] : NULL;
 
 	for (unsigned int s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
-		for (unsigned int r = 0; r < 3; r++) {
+		if (only && strcmp(only, shapes[s].name))
+			continue;
+		/* What migration costs has little to do with regions. */
+		bool one = shapes[s].log || shapes[s].inflight || shapes[s].fill;
+
+		for (unsigned int r = 0; r < (one ? 1 : 3); r++) {
 			for (int event_idx = 0; event_idx < 2; event_idx++)
 				run_row(&shapes[s], regions[r], event_idx, rounds);
 		}

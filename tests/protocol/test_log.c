@@ -311,6 +311,7 @@ static void case_41_a_change_between_fill_and_flush(void **state)
 	assert_int_equal(marked(&b, 0x81000), false);
 	pair_lock(p);
 	vu_queue_flush(&p->dev, &p->dev.vq[0], 1);
+	vu_queue_notify(&p->dev, &p->dev.vq[0]);
 	pair_unlock(p);
 	assert_true(marked(&b, NOWHERE));
 	log_free(&a);

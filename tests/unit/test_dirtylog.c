@@ -41,6 +41,15 @@ static void close_log(struct fixture *f)
 	close(f->fd);
 }
 
+/* Has @d mark in @size bytes of the file from @offset on. */
+static void use_log(struct vu__dirty *d, const struct fixture *f, uint64_t size, uint64_t offset)
+{
+	struct vu__log *log;
+
+	assert_int_equal(vu__log_new(f->fd, size, offset, &log, why, sizeof(why)), 0);
+	vu__dirty_set_log(d, log, true, d->call_fd);
+}
+
 static bool bit(const struct fixture *f, uint64_t offset, uint64_t page)
 {
 	return f->file[offset + page / 8] >> page % 8 & 1;
@@ -75,11 +84,10 @@ static void every_border(void **state)
 			struct fixture f;
 
 			open_log(&f);
-			assert_int_equal(vu__log_new(f.fd, 4096, offsets[o], &d.log, why,
-						     sizeof(why)), 0);
+			use_log(&d, &f, 4096, offsets[o]);
 			/* From the first page's last byte to the last page's first. */
 			assert_true(vu__dirty_add(&d, first * 4096 + 4095,
-						  n == 1 ? 1 : (n - 2) * 4096 + 2));
+						  n == 1 ? 1 : (n - 2) * 4096 + 2, VU__DIRTY_DATA));
 			vu__dirty_flush(&d);
 			check_exactly(&f, offsets[o], first, first + n - 1);
 			vu__log_put(d.log);
@@ -96,27 +104,29 @@ static void what_is_noted_is_set_by_the_flush_once(void **state)
 
 	(void)state;
 	open_log(&f);
-	assert_int_equal(vu__log_new(f.fd, 4096, 0, &d.log, why, sizeof(why)), 0);
+	use_log(&d, &f, 4096, 0);
 	for (uint64_t i = 0; i < 64; i++)
-		assert_true(vu__dirty_add(&d, i * 4096, 1));
+		assert_true(vu__dirty_add(&d, i * 4096, 1, VU__DIRTY_DATA));
 	assert_false(bit(&f, 0, 5));
 	vu__dirty_flush(&d);
 	check_exactly(&f, 0, 0, 63);
 	assert_int_equal(vu__event_consume(d.call_fd, &value), 0);
 	assert_int_equal(value, 1);
 	/* Nothing new: nobody is told. */
-	assert_true(vu__dirty_add(&d, 4096, 4096));
+	assert_true(vu__dirty_add(&d, 4096, 4096, VU__DIRTY_DATA));
 	vu__dirty_flush(&d);
 	assert_int_equal(vu__event_consume(d.call_fd, &value), 0);
 	assert_int_equal(value, 0);
-	/* A clash of slots sets what was there. */
+	/* Another word of the same kind sets what was there, one of another kind does not. */
 	memset(f.file, 0, FILE_SIZE);
-	assert_true(vu__dirty_add(&d, 0, 1));
-	assert_true(vu__dirty_add(&d, 64ull * 4096 * VU__DIRTY_SLOTS, 1));
+	assert_true(vu__dirty_add(&d, 0, 1, VU__DIRTY_DATA));
+	assert_true(vu__dirty_add(&d, 64ull * 4096, 1, VU__DIRTY_RING));
+	assert_false(bit(&f, 0, 0));
+	assert_true(vu__dirty_add(&d, 128ull * 4096, 1, VU__DIRTY_DATA));
 	assert_true(bit(&f, 0, 0));
 	/* And so does a change of log. */
 	vu__dirty_set_log(&d, d.log, true, d.call_fd);
-	assert_true(bit(&f, 0, 64 * VU__DIRTY_SLOTS));
+	assert_true(bit(&f, 0, 64) && bit(&f, 0, 128));
 	close(d.call_fd);
 	vu__log_put(d.log);
 	close_log(&f);
@@ -129,14 +139,14 @@ static void nothing_outside_the_log(void **state)
 
 	(void)state;
 	open_log(&f);
-	assert_int_equal(vu__log_new(f.fd, 10, 3, &d.log, why, sizeof(why)), 0);
-	assert_true(vu__dirty_add(&d, 79 * 4096, 4096));
-	assert_false(vu__dirty_add(&d, 79 * 4096, 4097));
-	assert_false(vu__dirty_add(&d, 80 * 4096, 1));
-	assert_false(vu__dirty_add(&d, UINT64_MAX, 1));
-	assert_false(vu__dirty_add(&d, UINT64_MAX - 4096, 8192));
-	assert_false(vu__dirty_add(&d, 1, UINT64_MAX));
-	assert_true(vu__dirty_add(&d, UINT64_MAX, 0));
+	use_log(&d, &f, 10, 3);
+	assert_true(vu__dirty_add(&d, 79 * 4096, 4096, VU__DIRTY_DATA));
+	assert_false(vu__dirty_add(&d, 79 * 4096, 4097, VU__DIRTY_DATA));
+	assert_false(vu__dirty_add(&d, 80 * 4096, 1, VU__DIRTY_DATA));
+	assert_false(vu__dirty_add(&d, UINT64_MAX, 1, VU__DIRTY_DATA));
+	assert_false(vu__dirty_add(&d, UINT64_MAX - 4096, 8192, VU__DIRTY_DATA));
+	assert_false(vu__dirty_add(&d, 1, UINT64_MAX, VU__DIRTY_DATA));
+	assert_true(vu__dirty_add(&d, UINT64_MAX, 0, VU__DIRTY_DATA));
 	vu__dirty_flush(&d);
 	check_exactly(&f, 3, 79, 79);
 	vu__log_put(d.log);
@@ -183,16 +193,18 @@ static bool done;
 
 static void *writer(void *opaque)
 {
-	struct vu__dirty d = {.log = shared_log, .call_fd = -1};
+	struct vu__dirty d = {.log = NULL};
 	uint32_t rng = (uintptr_t)opaque * 7919 + 1;
 
+	vu__dirty_set_log(&d, shared_log, true, -1);
 	for (unsigned int i = 0; i < WRITES; i++) {
 		uint64_t page;
 
 		rng = rng * 1664525 + 1013904223;
 		page = rng >> 8 & (PAGES - 1);
 		__atomic_fetch_add(&memory[page], 1, __ATOMIC_RELAXED);
-		if (!vu__dirty_add(&d, page * 4096, 1))
+		/* Of every kind: each is set in a way of its own. */
+		if (!vu__dirty_add(&d, page * 4096, 1, i % VU__DIRTY_KINDS))
 			abort();
 		if (i % 3 == 0)
 			vu__dirty_flush(&d);

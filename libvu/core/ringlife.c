@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A split ring's life: readied, started, broken, stopped.  Control thread, with the
+ * queue's thread kept out; vu__ring_break(): queue's thread.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "core/chain.h"
+#include "core/used.h"
+
+int vu__ring_prepare(struct vu__ring *r, unsigned int num)
+{
+	VU_CLEANUP_FREE uint16_t *popped = NULL, *filled = NULL;
+	VU_CLEANUP_FREE uint8_t *head_gen = NULL;
+
+	if (num <= r->alloc_num)
+		return 0;
+	head_gen = vu__sys.calloc(num, sizeof(*head_gen));
+	popped = vu__sys.calloc(num, sizeof(*popped));
+	filled = vu__sys.calloc(num, sizeof(*filled));
+	if (!r->iov)
+		r->iov = vu__sys.calloc(VIRTQUEUE_MAX_SIZE, sizeof(*r->iov));
+	if (!head_gen || !popped || !filled || !r->iov)
+		return -ENOMEM;
+	free(r->head_gen);
+	free(r->popped);
+	free(r->filled);
+	r->head_gen = vu__steal_ptr(&head_gen);
+	r->popped = vu__steal_ptr(&popped);
+	r->filled = vu__steal_ptr(&filled);
+	r->alloc_num = num;
+	return 0;
+}
+
+void vu__ring_destroy(struct vu__ring *r)
+{
+	vu__ring_stop(r);
+	vu__ring_drop_orphans(r);
+	free(vu__steal_ptr(&r->head_gen));
+	free(vu__steal_ptr(&r->popped));
+	free(vu__steal_ptr(&r->filled));
+	free(vu__steal_ptr(&r->writable));
+	free(vu__steal_ptr(&r->iov));
+	free(vu__steal_ptr(&r->table));
+	r->alloc_num = 0;
+}
+
+void vu__ring_resubmit(struct vu__ring *r, struct vu__inflight_left *left)
+{
+	VuVirtq *vq = r->vq;
+
+	free(vq->resubmit_list);
+	vq->resubmit_list = vu__steal_ptr(&left->list);
+	vq->resubmit_num = left->n;
+	vq->counter = left->counter;
+	r->resubmits = left->n;
+}
+
+/* What the last back-end has taken counts as in flight before it is popped again. */
+static void start_resubmitting(struct vu__ring *r)
+{
+	VuVirtq *vq = r->vq;
+
+	vq->inuse = vq->resubmit_num;
+	r->resubmitting = vq->resubmit_num;
+	for (unsigned int i = 0; i < vq->resubmit_num; i++)
+		r->head_gen[vq->resubmit_list[i].index] = VU__GEN_RESUBMIT;
+}
+
+void vu__ring_leave_resubmits(struct vu__ring *r)
+{
+	if (!r->resubmitting)
+		return;
+	r->resubmitting = false;
+	r->can_pop = r->open;
+	r->vq->inuse -= r->vq->resubmit_num;
+}
+
+/* What is popped from now on is recorded, while data is logged.  Without memory, it is not. */
+static void start_tracking(struct vu__ring *r)
+{
+	r->tracked = r->dirty.log || r->vq->inflight;
+	free(vu__steal_ptr(&r->writable));
+	if (r->dirty.data && r->alloc_num)
+		r->writable = vu__sys.calloc(r->alloc_num, sizeof(*r->writable));
+}
+
+bool vu__ring_start(struct vu__ring *r)
+{
+	VuVirtq *vq = r->vq;
+	bool pending;
+
+	r->mask = vq->vring.num - 1;
+	vq->shadow_avail_idx = vq->last_avail_idx;
+	vq->used_idx = vu__split_used_idx(vq->vring.used);
+	vq->signalled_used = vq->used_idx;
+	vq->signalled_used_valid = false;
+	vq->notification = true;
+	memset(r->head_gen, 0, r->alloc_num * sizeof(*r->head_gen));
+	memset(r->popped, 0xff, r->alloc_num * sizeof(*r->popped));
+	memset(r->filled, 0xff, r->alloc_num * sizeof(*r->filled));
+	start_resubmitting(r);
+	start_tracking(r);
+	r->gen = 1;
+	r->drained_fd = -1;
+	r->broken[0] = '\0';
+	r->can_push = true;
+	r->open = true;
+	r->can_pop = !r->resubmitting;
+	/*
+	 * Another back-end may have left its own wish in the ring, or an avail_event that
+	 * the driver has passed: both would leave us asleep.
+	 */
+	vu__ring_set_used_flags(r, 0);
+	if (r->event_idx) {
+		pending = vu__ring_arm(r);
+	} else {
+		vu__split_fence();
+		pending = vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
+	}
+	return pending || r->resubmitting;
+}
+
+/* What is in flight and given up may have been written, wholly or in part. */
+static void mark_all_in_flight(struct vu__ring *r)
+{
+	for (unsigned int head = 0; head < r->vq->vring.num; head++) {
+		if (r->head_gen[head] && r->head_gen[head] != VU__GEN_RESUBMIT &&
+		    !vu__chain_mark(r, head, UINT64_MAX))
+			break;
+	}
+	vu__dirty_flush(&r->dirty);
+}
+
+void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int call_fd)
+{
+	vu__dirty_set_log(&r->dirty, log, data, call_fd);
+	start_tracking(r);
+}
+
+void vu__ring_stop(struct vu__ring *r)
+{
+	if (r->can_push && r->vq->inuse > 0) {
+		if (r->dirty.data)
+			mark_all_in_flight(r);
+		vu__ring_orphan_maps(r);
+	}
+	vu__dirty_flush(&r->dirty);
+	vu__ring_close(r);
+	r->can_push = false;
+	r->resubmitting = false;
+	r->vq->inuse = 0;
+	r->vq->resubmit_num = 0;
+	free(vu__steal_ptr(&r->vq->resubmit_list));
+	r->vq->vring.desc = NULL;
+	r->vq->vring.avail = NULL;
+	r->vq->vring.used = NULL;
+	vu__ring_drop_maps(r);
+}
+
+void vu__ring_break(struct vu__ring *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (r->broken[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(r->broken, sizeof(r->broken), fmt, ap);
+	va_end(ap);
+	vu__ring_close(r);
+	r->resubmitting = false;
+	if (r->on_break)
+		r->on_break(r, r->opaque);
+}
