@@ -79,6 +79,15 @@ static void replace_log(struct vu__dev *d, struct vu__log *log)
 	d->log = log;
 	pthread_mutex_unlock(&d->log_lock);
 	vu__log_apply(d);
+	for (unsigned int i = 0; !old && i < d->pub->max_queues; i++) {
+		struct vu__queue *q = &d->queues[i];
+
+		if (!q->ring.can_push)
+			continue;
+		vu__queue_quiesce(q);
+		vu__ring_mark_start(&q->ring);
+		vu__queue_resume(q);
+	}
 	vu__log_put(old);
 	d->pub->log_table = log ? log->bytes : NULL;
 	d->pub->log_size = log ? log->pages / 8 : 0;

@@ -126,6 +126,12 @@ VU_MUST_CHECK int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map);
  */
 void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int call_fd);
 
+/*
+ * Marks what a start writes to the used ring.  A monitor that restarts a device in the
+ * middle of a migration gives the log when rings run already.
+ */
+void vu__ring_mark_start(struct vu__ring *r);
+
 /* Notes that the device wrote these bytes.  False: the log has no room, it was told. */
 static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__ring_mark(struct vu__ring *r, uint64_t gpa,
 							  uint64_t len, enum vu__dirty_kind kind)

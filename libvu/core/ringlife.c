@@ -142,6 +142,16 @@ void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int ca
 	start_tracking(r);
 }
 
+void vu__ring_mark_start(struct vu__ring *r)
+{
+	if (!r->can_push)
+		return;
+	vu__ring_mark_used_now(r, offsetof(struct vring_used, flags), sizeof(__virtio16));
+	if (r->event_idx)
+		vu__ring_mark_used_now(r, vu__split_used_size(r->vq->vring.num, 0),
+				       sizeof(__virtio16));
+}
+
 void vu__ring_stop(struct vu__ring *r)
 {
 	if (r->can_push && r->vq->inuse > 0) {

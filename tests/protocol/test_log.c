@@ -211,6 +211,24 @@ static void case_37_flags_and_avail_event_are_written_pages_too(void **state)
 	}
 }
 
+/* QEMU restarts a device in a migration so: logging, rings, and only then the log. */
+static void case_37_rings_that_run_before_their_log_comes(void **state)
+{
+	struct pair *p = pair_ready(NULL);
+	struct vu_frontend_queue *q = vu_frontend_queue_new(p->fe, 0, 512, 0x10000);
+	struct log l = log_new(LOG_BYTES);
+
+	(void)state;
+	check_ok(p, vu_frontend_queue_start(q, VU_FRONTEND_DISABLED));
+	log_used(p, q, true, NOWHERE);
+	use_log(p, &l);
+	/* Flags and avail_event were written by the start. */
+	assert_int_equal(count(&l), 2);
+	assert_true(marked(&l, NOWHERE) && marked(&l, NOWHERE + 4096));
+	log_free(&l);
+	pair_free(p);
+}
+
 static void case_39_a_page_beyond_the_log_ends_the_connection(void **state)
 {
 	struct pair *p = pair_ready(NULL);
@@ -436,6 +454,7 @@ int main(void)
 		cmocka_unit_test(case_36_an_offset_is_where_page_0_is),
 		cmocka_unit_test(case_36_a_failing_mmap_leaves_the_old_log),
 		cmocka_unit_test(case_37_flags_and_avail_event_are_written_pages_too),
+		cmocka_unit_test(case_37_rings_that_run_before_their_log_comes),
 		cmocka_unit_test(case_38_used_rings_only_if_asked_and_where_asked),
 		cmocka_unit_test(case_39_a_page_beyond_the_log_ends_the_connection),
 		cmocka_unit_test(case_41_off_on_bigger_and_again),
