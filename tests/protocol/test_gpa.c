@@ -9,7 +9,7 @@
 
 static struct pair *by_guest_address(void)
 {
-	struct pair_options opt = {.protocol_features = VU_BIT(VU__PF_GPA_ADDRESSES)};
+	struct pair_options opt = {.protocol_features = VU_BIT(VU_PROTOCOL_F_GPA_ADDRESSES)};
 	struct pair *p = pair_ready(&opt);
 
 	assert_true(vu_frontend_protocol_features(p->fe) & VU_BIT(VU__PF_GPA_ADDRESSES));

@@ -16,6 +16,14 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /*
+ * A protocol feature that <libvu/libvhost-user.h> does not name: get_protocol_features may
+ * ask for it by this bit.  The front-end then names rings by guest physical address,
+ * which stays the same when the monitor is restarted.  Not offered by default: to
+ * rust-vmm 0.16 the bit means something else.
+ */
+#define VU_PROTOCOL_F_GPA_ADDRESSES 21
+
+/*
  * Callbacks a libvhost-user device does not know.  Zero the structure, set size to
  * sizeof(struct vu_ext_ops), then what is wanted; it may grow in later versions.
  */
