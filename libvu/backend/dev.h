@@ -39,6 +39,7 @@ struct vu__queue {
 	 */
 	int call_slot;
 	int err_slot;
+	bool call_any; /* the call eventfd is none: vu__event_signal_any() */
 	bool watched;  /* the kick eventfd is in the event loop */
 	bool has_addr; /* vq->vra was set */
 	bool stopping; /* GET_VRING_BASE waits for what is in flight */
@@ -69,8 +70,6 @@ struct vu__dev {
 	unsigned int log_reply_size;
 	struct vu__inflight_area *inflight;
 	struct vu__transfer transfer;
-	uint64_t offered_protocol_features;
-	bool protocol_features_set;
 	pthread_t control; /* the thread inside vu_dispatch(), if in_dispatch */
 	bool in_dispatch;
 	/* Queues whose GET_VRING_BASE has not been answered, in the order asked. */

@@ -115,8 +115,10 @@ static void notify(VuDev *dev, VuVirtq *vq, bool sync)
 		return;
 	/* The control thread may be hiding the number; the file behind it stays ours. */
 	call_fd = __atomic_load_n(&vq->call_fd, __ATOMIC_ACQUIRE);
-	if (VU_LIKELY(call_fd >= 0))
+	if (VU_LIKELY(call_fd >= 0 && !vu__queue_of(vq)->call_any))
 		vu__event_signal(call_fd);
+	else if (call_fd >= 0)
+		vu__event_signal_any(call_fd);
 	else if (vu__dev_has(d, VU__PF_INBAND_NOTIFICATIONS))
 		call_in_band(d, vq, sync);
 }

@@ -133,9 +133,11 @@ int vu__req_set_log_base(struct vu__dev *d, struct vu__msg *m)
 int vu__req_set_log_fd(struct vu__dev *d, struct vu__msg *m)
 {
 	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
-	int old, ret = vu__fd_set_nonblock(fd);
+	int old, ret = vu__event_kind(fd);
 
-	if (ret)
+	if (ret >= 0)
+		ret = vu__fd_set_nonblock(fd);
+	if (ret < 0)
 		return vu__refuse(d, ret, "eventfd of the dirty log: %s", strerror(-ret));
 	pthread_mutex_lock(&d->log_lock);
 	old = d->pub->log_call_fd;

@@ -97,15 +97,25 @@ int vu__req_skip_drain(struct vu__dev *d, struct vu__msg *m)
 	return vu__drain_begin(d, queue_of(d, m), m->request, true);
 }
 
+/* Readies an fd that came as an eventfd.  Its kind, as vu__event_kind(). */
+static int take_event(int fd)
+{
+	int kind = vu__event_kind(fd);
+	int ret = kind < 0 ? kind : vu__fd_set_nonblock(fd);
+
+	return ret ? ret : kind;
+}
+
 int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)
 {
 	struct vu__queue *q = queue_of(d, m);
 	VuVirtq *vq = vu__queue_pub(q);
 	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
-	int ret = fd < 0 ? 0 : vu__fd_set_nonblock(fd);
+	int ret = fd < 0 ? 0 : take_event(fd);
 
-	if (ret)
-		return vu__refuse(d, ret, "queue %d: kick eventfd", vu__queue_index(q));
+	if (ret < 0)
+		return vu__refuse(d, ret, "queue %d: kick eventfd: %s", vu__queue_index(q),
+				  strerror(-ret));
 	if (q->stopping)
 		return vu__refuse(d, -EBUSY, "queue %d is stopping", vu__queue_index(q));
 	/* A device must not see a started queue start: it would set up twice. */
@@ -131,9 +141,6 @@ static int move_to_slot(int *slot, int *shown, int fd)
 		__atomic_store_n(shown, -1, __ATOMIC_RELEASE);
 		return 0;
 	}
-	ret = vu__fd_set_nonblock(fd);
-	if (ret)
-		return ret;
 	if (*slot < 0)
 		*slot = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	else
@@ -144,19 +151,48 @@ static int move_to_slot(int *slot, int *shown, int fd)
 	return 0;
 }
 
+/* The queue's thread must not write to a pipe what it takes for an eventfd. */
+static void set_call_any(struct vu__queue *q, bool any)
+{
+	bool live = q->ring.can_push;
+
+	if (any == q->call_any)
+		return;
+	if (live)
+		vu__queue_quiesce(q);
+	q->call_any = any;
+	if (live)
+		vu__queue_resume(q);
+}
+
+static int set_call(struct vu__queue *q, int fd)
+{
+	int kind = fd < 0 ? 0 : take_event(fd), ret;
+
+	if (kind < 0)
+		return kind;
+	/* What may be written to either is safe for both while they change. */
+	if (kind)
+		set_call_any(q, true);
+	ret = move_to_slot(&q->call_slot, &vu__queue_pub(q)->call_fd, fd);
+	if (!ret && !kind)
+		set_call_any(q, false);
+	return ret;
+}
+
 int vu__req_set_vring_call(struct vu__dev *d, struct vu__msg *m)
 {
 	struct vu__queue *q = queue_of(d, m);
 	VuVirtq *vq = vu__queue_pub(q);
 	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
-	int ret = move_to_slot(&q->call_slot, &vq->call_fd, fd);
+	int ret = set_call(q, fd);
 
 	if (ret)
 		return vu__refuse(d, ret, "queue %d: call eventfd: %s", vu__queue_index(q),
 				  strerror(-ret));
 	/* A call may have gone to the old one while it was being replaced. */
 	if (vq->call_fd >= 0 && vq->started)
-		vu__event_signal(vq->call_fd);
+		vu__event_signal_any(vq->call_fd);
 	return VU__DONE;
 }
 
@@ -164,8 +200,10 @@ int vu__req_set_vring_err(struct vu__dev *d, struct vu__msg *m)
 {
 	struct vu__queue *q = queue_of(d, m);
 	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
-	int ret = move_to_slot(&q->err_slot, &vu__queue_pub(q)->err_fd, fd);
+	int ret = fd < 0 ? 0 : take_event(fd);
 
+	if (ret >= 0)
+		ret = move_to_slot(&q->err_slot, &vu__queue_pub(q)->err_fd, fd);
 	if (ret)
 		return vu__refuse(d, ret, "queue %d: error eventfd: %s", vu__queue_index(q),
 				  strerror(-ret));

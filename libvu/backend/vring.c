@@ -87,7 +87,7 @@ static void on_break(struct vu__ring *r, void *opaque)
 
 	vu__error("queue %d is broken until it is restarted: %s", idx, r->broken);
 	if (err_fd >= 0) {
-		vu__event_signal(err_fd);
+		vu__event_signal_any(err_fd);
 	} else if (vu__dev_has(d, VU__PF_INBAND_NOTIFICATIONS)) {
 		struct vu__msg m;
 
@@ -270,7 +270,7 @@ void vu__queue_kick_self(struct vu__queue *q)
 	VuDev *dev = q->dev->pub;
 
 	if (vq->kick_fd >= 0)
-		vu__event_signal(vq->kick_fd);
+		vu__event_signal_any(vq->kick_fd);
 	else if (vq->handler && vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS))
 		vq->handler(dev, vu__queue_index(q));
 }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 
 int vu__fd_set_nonblock(int fd)
@@ -49,6 +50,17 @@ int vu__event_signal(int fd)
 	return 0;
 }
 
+int vu__event_kind(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
+		return 1;
+	return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) ? -EINVAL : 0;
+}
+
 int vu__event_consume(int fd, uint64_t *value)
 {
 	ssize_t n;
@@ -80,6 +92,17 @@ ssize_t vu__write_quietly(int fd, const void *data, size_t len)
 		sigtimedwait(&pipe_signal, NULL, &none);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return n;
+}
+
+int vu__event_signal_any(int fd)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	do
+		n = vu__write_quietly(fd, &one, sizeof(one));
+	while (n == -EINTR);
+	return n < 0 && n != -EAGAIN ? (int)n : 0;
 }
 
 int64_t vu__now_ms(void)

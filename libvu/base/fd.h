@@ -17,6 +17,16 @@ VU_MUST_CHECK int vu__fd_set_nonblock(int fd);
  */
 int vu__event_signal(int fd);
 
+/*
+ * What may be signalled as if it were an eventfd.  0: one, or something like it; 1: a
+ * pipe or a socket, as some monitors use, which only vu__event_signal_any() may write
+ * to; -EINVAL: a file, whose contents that would change; or -errno.
+ */
+VU_MUST_CHECK int vu__event_kind(int fd);
+
+/* vu__event_signal() for every kind; the end of a pipe is -EPIPE, and no SIGPIPE. */
+int vu__event_signal_any(int fd);
+
 /* Reads an eventfd's counter into *@value; 0 in it if there was nothing.  0 or -errno. */
 int vu__event_consume(int fd, uint64_t *value);
 

@@ -109,7 +109,7 @@ static void set_bits(struct vu__dirty *d, uint64_t word, uint64_t mask)
 		return;
 	__atomic_fetch_or(&d->log->words[word], le, __ATOMIC_SEQ_CST);
 	if (VU_UNLIKELY(tell))
-		vu__event_signal(d->call_fd);
+		vu__event_signal_any(d->call_fd);
 }
 
 /*

@@ -2,9 +2,11 @@
 /* What a front-end can do with queues, memory and configuration: cases 10 to 25. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -821,6 +823,71 @@ static void a_kick_eventfd_that_is_none(void **state)
 	pair_free(p);
 }
 
+/* Some monitors use a pipe for calls; when they die, so must not we. */
+static void calls_over_what_can_close(bool use_pipe)
+{
+	struct pair *p = pair_ready(NULL);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 16, 0, VU_FRONTEND_POLL_CALLS);
+	struct vu_frontend_buf bad = {1ULL << 40, 64, true};
+	uint64_t value = 0;
+	int fds[2];
+
+	assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+	if (use_pipe)
+		assert_int_equal(pipe(fds), 0);
+	else
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	check_ok(p, vu_frontend_set_vring_call(p->fe, 0, fds[1]));
+	check_ok(p, vu_frontend_set_vring_err(p->fe, 0, fds[1]));
+	/* One for what may have been missed while it was replaced, one for this. */
+	pair_echo(p, q, 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(vu__fd_wait(fds[0], POLLIN, vu__now_ms() + 5000), 0);
+		assert_int_equal(read(fds[0], &value, sizeof(value)), sizeof(value));
+		assert_int_equal(value, 1);
+	}
+	close(fds[0]);
+	pair_echo(p, q, 2);
+	check_ok(p, vu_frontend_set_vring_call(p->fe, 0, fds[1]));
+	check_ok(p, vu_frontend_set_vring_enable(p->fe, 0, true));
+	assert_int_equal(vu_frontend_submit(q, &bad, 1, 3), 0);
+	assert_true(vu_frontend_kick(q) >= 0);
+	for (bool broken = false; !broken;) {
+		pair_lock(p);
+		broken = vu_queue_broken_reason(&p->dev, &p->dev.vq[0]);
+		pair_unlock(p);
+	}
+	close(fds[1]);
+	pair_free(p);
+}
+
+static void calls_over_a_pipe_that_closes(void **state)
+{
+	(void)state;
+	calls_over_what_can_close(true);
+}
+
+static void calls_over_a_socket_that_closes(void **state)
+{
+	(void)state;
+	calls_over_what_can_close(false);
+}
+
+/* A signal is eight bytes: they do not belong into a file. */
+static void files_are_no_eventfds(void **state)
+{
+	struct pair *p = pair_ready(NULL);
+	int file = memfd_create("file", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(vu_frontend_set_vring_kick(p->fe, 0, file), -EREMOTEIO);
+	assert_int_equal(vu_frontend_set_vring_call(p->fe, 0, file), -EREMOTEIO);
+	assert_int_equal(vu_frontend_set_vring_err(p->fe, 0, file), -EREMOTEIO);
+	assert_int_equal(vu_frontend_set_log_fd(p->fe, file), -EREMOTEIO);
+	close(file);
+	pair_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -856,6 +923,9 @@ int main(void)
 		cmocka_unit_test(case_25_configuration_ranges),
 		cmocka_unit_test(changes_keep_the_queues_threads_out),
 		cmocka_unit_test(a_kick_eventfd_that_is_none),
+		cmocka_unit_test(calls_over_a_pipe_that_closes),
+		cmocka_unit_test(calls_over_a_socket_that_closes),
+		cmocka_unit_test(files_are_no_eventfds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
