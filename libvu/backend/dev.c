@@ -137,6 +137,7 @@ void vu_deinit(VuDev *dev)
 	vu__state_release(d);
 	vu__drain_destroy(d);
 	vu__channel_set(d, -1);
+	vu__msg_close_fds(&d->in);
 	vu__memmap_put(d->map);
 	pthread_mutex_destroy(&dev->slave_mutex);
 	free(d->queues);

@@ -14,7 +14,7 @@
 #include "core/memmap.h"
 #include "core/ring.h"
 #include "libvu/ext.h"
-#include "wire/msg.h"
+#include "wire/sock.h"
 
 #define VU__MAX_QUEUES	256
 #define VU__MAX_REGIONS 512
@@ -61,6 +61,8 @@ struct vu__transfer {
 struct vu__dev {
 	VuDev *pub;
 	vu_read_msg_cb read_msg;
+	struct vu__msg in; /* the message at hand, or as much of it as has arrived */
+	struct vu__arrival arrival;
 	struct vu_ext_ops ext;
 	struct vu__memmap *map;
 	struct vu__queue *queues;

@@ -4,12 +4,13 @@
  * "VHOST_USER_PROTOCOL_F_REPLY_ACK".  Control thread.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/dev.h"
+#include "base/fd.h"
 #include "base/log.h"
-#include "wire/sock.h"
 
 /* A front-end that does not read its answers for so long is gone. */
 #define REPLY_TIMEOUT_MS 30000
@@ -110,14 +111,32 @@ static bool from_public(const VhostUserMsg *v, struct vu__msg *m)
 	return true;
 }
 
-/* 1, 0 for the end, or -errno, as vu__sock_recv(). */
+/*
+ * What is there of a message is taken; only for its first byte is waited: a front-end
+ * that stops in the middle must not hold the event loop up.
+ */
+static int receive_part(struct vu__dev *d, struct vu__msg *m)
+{
+	uint32_t before = d->arrival.got;
+	int ret;
+
+	while ((ret = vu__sock_recv_part(d->pub->sock, m, &d->arrival)) == -EAGAIN &&
+	       d->arrival.got == before) {
+		ret = vu__fd_wait(d->pub->sock, POLLIN, -1);
+		if (ret)
+			return ret;
+	}
+	return ret;
+}
+
+/* 1; 0 for the end; -EAGAIN for a message that is not whole; or -errno. */
 static int receive(struct vu__dev *d, struct vu__msg *m)
 {
 	VhostUserMsg v;
 	bool fits;
 
 	if (!d->read_msg)
-		return vu__sock_recv(d->pub->sock, m, -1);
+		return receive_part(d, m);
 	memset(&v, 0, sizeof(v));
 	for (size_t i = 0; i < VU__MSG_MAX_FDS; i++)
 		v.fds[i] = -1;
@@ -250,15 +269,16 @@ static bool serve(struct vu__dev *d, struct vu__msg *m)
 bool vu_dispatch(VuDev *dev)
 {
 	struct vu__dev *d = vu__dev_of(dev);
-	struct vu__msg m;
 	bool ok;
 	int ret;
 
 	if (vu__dev_broken(dev))
 		return false;
-	ret = receive(d, &m);
+	ret = receive(d, &d->in);
 	if (ret == 0)
 		return false;
+	if (ret == -EAGAIN)
+		return true;
 	if (ret < 0) {
 		vu__dev_panic(d, "reading a message: %s",
 			      ret == -EPROTO   ? "not version 1 of the protocol" :
@@ -269,7 +289,7 @@ bool vu_dispatch(VuDev *dev)
 	}
 	d->control = pthread_self();
 	__atomic_store_n(&d->in_dispatch, true, __ATOMIC_RELEASE);
-	ok = serve(d, &m);
+	ok = serve(d, &d->in);
 	__atomic_store_n(&d->in_dispatch, false, __ATOMIC_RELEASE);
 	return ok;
 }

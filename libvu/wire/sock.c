@@ -56,67 +56,82 @@ static int io_flags(int64_t deadline)
 	return deadline < 0 ? 0 : MSG_DONTWAIT;
 }
 
-/* Reads exactly @len bytes.  1, 0 for an end before the first byte, or -errno. */
-static int recv_exact(int sock, uint8_t *buf, size_t len, struct vu__msg *m,
-		      int64_t deadline)
+/* Up to @len bytes that are there, and their fds.  Bytes; 0 for the end; or -errno. */
+static int recv_bytes(int sock, uint8_t *buf, size_t len, struct vu__msg *m)
 {
-	size_t got = 0;
-
-	while (got < len) {
-		union control control;
-		struct iovec iov = {.iov_base = buf + got, .iov_len = len - got};
-		struct msghdr h = {.msg_iov = &iov,
-				   .msg_iovlen = 1,
-				   .msg_control = control.bytes,
-				   .msg_controllen = sizeof(control.bytes)};
-		ssize_t n = vu__sys.recvmsg(sock, &h, MSG_CMSG_CLOEXEC | io_flags(deadline));
-		int ret;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-			ret = vu__fd_wait(sock, POLLIN, deadline);
-			if (ret)
-				return ret;
-			continue;
-		}
-		if (n < 0)
-			return -errno;
-		ret = collect_fds(&h, m);
-		if (ret)
-			return ret;
-		if (n == 0)
-			return got ? -ECONNRESET : 0;
-		got += n;
-	}
-	return 1;
-}
-
-static int recv_message(int sock, struct vu__msg *m, int64_t deadline)
-{
-	uint8_t header[VU__HEADER_SIZE];
+	union control control;
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+	struct msghdr h;
+	ssize_t n;
 	int ret;
 
-	ret = recv_exact(sock, header, sizeof(header), m, deadline);
+	do {
+		h = (struct msghdr){.msg_iov = &iov,
+				    .msg_iovlen = 1,
+				    .msg_control = control.bytes,
+				    .msg_controllen = sizeof(control.bytes)};
+		n = vu__sys.recvmsg(sock, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	ret = collect_fds(&h, m);
+	return ret ? ret : (int)n;
+}
+
+/* 1 if the message is whole then, -EAGAIN if it is not, 0 or -errno. */
+static int recv_more(int sock, struct vu__msg *m, struct vu__arrival *a)
+{
+	bool in_header = a->got < VU__HEADER_SIZE;
+	uint32_t off = in_header ? a->got : a->got - VU__HEADER_SIZE;
+	int n = recv_bytes(sock, in_header ? a->header + off : m->payload.raw + off,
+			   (in_header ? VU__HEADER_SIZE : m->size) - off, m);
+
+	if (n == 0)
+		return a->got ? -ECONNRESET : 0;
+	if (n < 0)
+		return n;
+	a->got += n;
+	if (a->got == VU__HEADER_SIZE) {
+		int ret = vu__msg_decode_header(m, a->header);
+
+		if (ret)
+			return ret;
+	}
+	return a->got >= VU__HEADER_SIZE && a->got - VU__HEADER_SIZE == m->size ? 1 : -EAGAIN;
+}
+
+int vu__sock_recv_part(int sock, struct vu__msg *m, struct vu__arrival *a)
+{
+	uint32_t before;
+	int ret;
+
+	if (!a->got)
+		vu__msg_init(m, 0);
+	do {
+		before = a->got;
+		ret = recv_more(sock, m, a);
+	} while (ret == -EAGAIN && a->got != before);
+	if (ret == -EAGAIN)
+		return ret;
 	if (ret <= 0)
-		return ret;
-	ret = vu__msg_decode_header(m, header);
-	if (ret)
-		return ret;
-	if (!m->size)
-		return 1;
-	ret = recv_exact(sock, m->payload.raw, m->size, m, deadline);
-	return ret == 0 ? -ECONNRESET : ret;
+		vu__msg_close_fds(m);
+	a->got = 0;
+	return ret;
 }
 
 int vu__sock_recv(int sock, struct vu__msg *m, int timeout_ms)
 {
+	int64_t deadline = deadline_of(timeout_ms);
+	struct vu__arrival a = {.got = 0};
 	int ret;
 
-	vu__msg_init(m, 0);
-	ret = recv_message(sock, m, deadline_of(timeout_ms));
-	if (ret <= 0)
-		vu__msg_close_fds(m);
+	while ((ret = vu__sock_recv_part(sock, m, &a)) == -EAGAIN) {
+		ret = vu__fd_wait(sock, POLLIN, deadline);
+		if (ret) {
+			vu__msg_close_fds(m);
+			break;
+		}
+	}
 	return ret;
 }
 

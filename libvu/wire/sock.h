@@ -5,6 +5,19 @@
 
 #include "wire/msg.h"
 
+/* A message on its way in; zeros: none has begun. */
+struct vu__arrival {
+	uint32_t got; /* bytes, of header and payload together */
+	uint8_t header[VU__HEADER_SIZE];
+};
+
+/*
+ * Receives of a message what is there, without waiting, into @m and @a, which are the
+ * same at each call until it is whole.  -EAGAIN: some of it is still to come.  Otherwise
+ * as vu__sock_recv(), and @a is ready for another message.
+ */
+VU_MUST_CHECK int vu__sock_recv_part(int sock, struct vu__msg *m, struct vu__arrival *a);
+
 /*
  * Receives one whole message into @m, which then owns its fds (close-on-exec).  Waits
  * for as long as @timeout_ms allows (-1: for ever), also if the socket does not block.

@@ -48,6 +48,28 @@ static void case_2_a_message_in_pieces(void **state)
 	pair_free(p);
 }
 
+/* Half a message must not keep the device from its queues. */
+static void case_2_the_rest_is_not_waited_for(void **state)
+{
+	struct pair *p = pair_ready(NULL);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 16, 0, 0);
+	struct vu_frontend_message m = pair_message(VU__GET_VRING_BASE, 8);
+	uint8_t bytes[VU__HEADER_SIZE + 8] = {0};
+	size_t done = 0;
+
+	(void)state;
+	memcpy(bytes, &m, VU__HEADER_SIZE);
+	for (size_t upto = 1; upto < sizeof(bytes); upto += 5) {
+		send_bytes(p, bytes + done, upto - done);
+		done = upto;
+		pair_echo(p, q, upto);
+	}
+	send_bytes(p, bytes + done, sizeof(bytes) - done);
+	assert_int_equal(vu_frontend_recv(p->fe, &m), 0);
+	assert_int_equal(m.request, VU__GET_VRING_BASE);
+	pair_free(p);
+}
+
 /* Cut at every byte, with an fd on board. */
 static void case_2_a_message_cut_by_the_end(void **state)
 {
@@ -69,6 +91,25 @@ static void case_2_a_message_cut_by_the_end(void **state)
 		pair_free(p);
 	}
 	close(fd);
+}
+
+/* The device is released while a message with an fd is half there. */
+static void case_2_half_a_message_with_an_fd_at_the_end(void **state)
+{
+	struct vu_frontend_message m = pair_message(VU__SET_VRING_CALL, 8);
+	struct pair *p = pair_ready(NULL);
+	int fd = new_eventfd(), before = count_fds(), arrived;
+
+	(void)state;
+	assert_int_equal(vu__sock_send_raw(vu_frontend_sock(p->fe), &m, VU__HEADER_SIZE, &fd, 1,
+					   1000),
+			 0);
+	do
+		arrived = count_fds();
+	while (arrived == before);
+	assert_int_equal(arrived, before + 1);
+	close(fd);
+	pair_free(p);
 }
 
 static void case_3_sizes_that_do_not_fit(void **state)
@@ -375,7 +416,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(case_1_closing_between_messages),
 		cmocka_unit_test(case_2_a_message_in_pieces),
+		cmocka_unit_test(case_2_the_rest_is_not_waited_for),
 		cmocka_unit_test(case_2_a_message_cut_by_the_end),
+		cmocka_unit_test(case_2_half_a_message_with_an_fd_at_the_end),
 		cmocka_unit_test(case_3_sizes_that_do_not_fit),
 		cmocka_unit_test(case_3_too_large_for_any_message),
 		cmocka_unit_test(wrong_version),

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -224,6 +225,23 @@ static void headers_go_round(void **state)
 
 /* --- over a socket --- */
 
+static int lowest_free_fd(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static int sv[2];
 
 static int pair_up(void **state)
@@ -293,6 +311,40 @@ static void in_pieces_and_interrupted(void **state)
 	vu__msg_close_fds(&got);
 }
 
+static void what_is_there_of_a_message_is_kept(void **state)
+{
+	struct vu__msg m, got;
+	struct vu__arrival a = {.got = 0};
+	uint8_t bytes[VU__HEADER_SIZE + 8] = {0};
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		vu__msg_init(&m, VU__SET_VRING_CALL);
+		m.size = 8;
+		vu__msg_encode_header(&m, bytes);
+		bytes[VU__HEADER_SIZE] = 7;
+		assert_int_equal(vu__sock_recv_part(sv[1], &got, &a), -EAGAIN);
+		assert_int_equal(a.got, 0);
+		for (unsigned int i = 0; i < sizeof(bytes); i++) {
+			assert_int_equal(vu__sock_send_raw(sv[0], bytes + i, 1, &sv[0], i == 14,
+							   100),
+					 0);
+			assert_int_equal(vu__sock_recv_part(sv[1], &got, &a),
+					 i + 1 < sizeof(bytes) ? -EAGAIN : 1);
+		}
+		assert_int_equal(got.request, VU__SET_VRING_CALL);
+		assert_int_equal(got.payload.u64, 7);
+		assert_int_equal(got.nfds, 1);
+		vu__msg_close_fds(&got);
+	}
+	assert_int_equal(vu__sock_send_raw(sv[0], bytes, 13, &sv[0], 1, 100), 0);
+	assert_int_equal(vu__sock_recv_part(sv[1], &got, &a), -EAGAIN);
+	assert_int_equal(got.nfds, 1);
+	shutdown(sv[0], SHUT_WR);
+	assert_int_equal(vu__sock_recv_part(sv[1], &got, &a), -ECONNRESET);
+	assert_int_equal(got.nfds, 0);
+}
+
 static void the_end_and_silence(void **state)
 {
 	struct vu__msg got;
@@ -321,12 +373,54 @@ static void a_full_socket_times_out_and_a_closed_one_fails(void **state)
 	assert_int_equal(vu__sock_send(sv[0], &m, 20), -EPIPE);
 }
 
-static int lowest_free_fd(void)
+/* More than there is room for: the kernel cuts the rest off, and says so. */
+static void more_fds_than_there_is_room_for(void **state)
 {
-	int fd = dup(0);
+	enum { MANY = 253 };
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(MANY * sizeof(int))];
+	} control = {0};
+	uint8_t header[VU__HEADER_SIZE];
+	struct iovec iov = {header, sizeof(header)};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+	struct vu__msg m;
+	int before = open_fds();
 
-	close(fd);
-	return fd;
+	(void)state;
+	vu__msg_init(&m, VU__SET_OWNER);
+	vu__msg_encode_header(&m, header);
+	control.head = (struct cmsghdr){CMSG_LEN(MANY * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+	for (int i = 0; i < MANY; i++)
+		memcpy(CMSG_DATA(&control.head) + i * sizeof(int), &sv[0], sizeof(int));
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(sendmsg(sv[0], &h, 0), sizeof(header));
+		assert_int_equal(vu__sock_recv(sv[1], &m, 100), -E2BIG);
+		assert_int_equal(m.nfds, 0);
+	}
+	assert_int_equal(open_fds(), before);
+}
+
+/* A process that is at its limit gets fewer fds than were sent. */
+static void fds_that_the_limit_cuts_off(void **state)
+{
+	struct rlimit old, low;
+	struct vu__msg m, got;
+	int before = open_fds();
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	low.rlim_cur = lowest_free_fd() + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	vu__msg_init(&m, VU__SET_MEM_TABLE);
+	m.nfds = 3;
+	m.fds[0] = m.fds[1] = m.fds[2] = sv[0];
+	assert_int_equal(vu__sock_send(sv[0], &m, 100), 0);
+	assert_int_equal(vu__sock_recv(sv[1], &got, 100), -E2BIG);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(open_fds(), before);
 }
 
 static void fds_nobody_wants_are_closed(void **state)
@@ -402,9 +496,12 @@ int main(void)
 		cmocka_unit_test(a_reply_must_be_the_one_that_was_asked_for),
 		cmocka_unit_test(headers_go_round),
 		SOCKET_TEST(in_pieces_and_interrupted),
+		SOCKET_TEST(what_is_there_of_a_message_is_kept),
 		SOCKET_TEST(the_end_and_silence),
 		SOCKET_TEST(a_full_socket_times_out_and_a_closed_one_fails),
 		SOCKET_TEST(fds_nobody_wants_are_closed),
+		SOCKET_TEST(more_fds_than_there_is_room_for),
+		SOCKET_TEST(fds_that_the_limit_cuts_off),
 		cmocka_unit_test(a_taken_fd_is_the_takers),
 		cmocka_unit_test(ranges_do_not_wrap),
 	};

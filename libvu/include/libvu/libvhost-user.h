@@ -540,7 +540,8 @@ void vu_deinit(VuDev *dev);
  * vu_dispatch - read one message from the front-end and act on it
  * @dev: the device; call when its socket is readable
  *
- * Blocks until a message that has begun has arrived whole.
+ * Waits for the first byte if there is none.  A message that has not arrived whole is
+ * kept, and acted on by the call that reads its end.
  *
  * Returns: true to go on; false when the connection is over: the front-end closed it
  * (nothing is reported), or the message could not be served (panic was called).  Then
