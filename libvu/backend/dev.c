@@ -130,6 +130,8 @@ void vu_deinit(VuDev *dev)
 
 	if (!d)
 		return;
+	/* The device's threads have ended, and what its callbacks need may be gone. */
+	memset(&d->ext, 0, sizeof(d->ext));
 	for (unsigned int i = 0; i < dev->max_queues; i++)
 		queue_release(&d->queues[i]);
 	vu__log_release(d);

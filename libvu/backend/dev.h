@@ -145,6 +145,15 @@ void vu__queue_begin_stop(struct vu__queue *q);
 /* The end of a stop: forgets the ring and gives its kick eventfd back. */
 void vu__queue_end_stop(struct vu__queue *q);
 
+/* ... after which somebody else goes on: what the driver is to hear, it hears before. */
+void vu__queue_hand_back(struct vu__queue *q);
+
+/* Whether it has a ring that the driver has not broken. */
+bool vu__queue_is_whole(struct vu__queue *q);
+
+/* Another kick eventfd, -1 for none, for a queue that is whole and started; takes it. */
+void vu__queue_replace_kick(struct vu__queue *q, int fd);
+
 /* Makes the queue look at its ring although nobody has kicked. */
 void vu__queue_kick_self(struct vu__queue *q);
 
@@ -154,6 +163,9 @@ void vu__queue_update_watch(struct vu__queue *q);
 /* Keeps the queue's thread out of the library, if the device has such threads. */
 void vu__queue_quiesce(struct vu__queue *q);
 void vu__queue_resume(struct vu__queue *q);
+
+/* Calls the driver, whether it wants to hear or not: queue.c.  Queue's thread. */
+void vu__queue_call(struct vu__queue *q, bool sync);
 
 /* --- answering GET_VRING_BASE: drain.c --- */
 

@@ -14,9 +14,16 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-static int inuse(const struct vu__queue *q)
+static int inuse(struct vu__queue *q)
 {
-	return q->ring.can_push ? vu__queue_pub(q)->inuse : 0;
+	int n;
+
+	if (!q->ring.can_push)
+		return 0;
+	vu__queue_quiesce(q);
+	n = vu__queue_pub(q)->inuse;
+	vu__queue_resume(q);
+	return n;
 }
 
 /* What the last back-end had taken must be popped before the device is told to stop. */
@@ -41,7 +48,7 @@ static int answer(struct vu__dev *d, struct vu__queue *q)
 
 	if (q->suspending && q->ring.can_push)
 		vq->last_avail_idx = vq->used_idx;
-	vu__queue_end_stop(q);
+	vu__queue_hand_back(q);
 	vu__msg_init(&m, q->stop_request);
 	q->suspending = false;
 	m.payload.state.index = vu__queue_index(q);

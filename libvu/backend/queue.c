@@ -10,16 +10,17 @@ static inline struct vu__ring *ring_of(const VuDev *dev, const VuVirtq *vq)
 	return &vu__queue_of(vq)->ring;
 }
 
+/* The control thread sets these two while a queue's thread may be looking. */
 bool vu_queue_enabled(VuDev *dev, VuVirtq *vq)
 {
 	(void)dev;
-	return vq->enable;
+	return __atomic_load_n(&vq->enable, __ATOMIC_RELAXED);
 }
 
 bool vu_queue_started(const VuDev *dev, const VuVirtq *vq)
 {
 	(void)dev;
-	return vq->started;
+	return __atomic_load_n(&vq->started, __ATOMIC_RELAXED);
 }
 
 bool vu_queue_empty(VuDev *dev, VuVirtq *vq)
@@ -106,31 +107,30 @@ VU_COLD static void call_in_band(struct vu__dev *d, VuVirtq *vq, bool sync)
 	(void)vu__channel_request(d, &m, sync);
 }
 
-static void notify(VuDev *dev, VuVirtq *vq, bool sync)
+void vu__queue_call(struct vu__queue *q, bool sync)
 {
-	struct vu__dev *d = vu__dev_of(dev);
-	int call_fd;
-
-	if (vu__dev_broken(dev) || !vu__ring_should_call(ring_of(dev, vq)))
-		return;
+	VuVirtq *vq = vu__queue_pub(q);
 	/* The control thread may be hiding the number; the file behind it stays ours. */
-	call_fd = __atomic_load_n(&vq->call_fd, __ATOMIC_ACQUIRE);
-	if (VU_LIKELY(call_fd >= 0 && !vu__queue_of(vq)->call_any))
+	int call_fd = __atomic_load_n(&vq->call_fd, __ATOMIC_ACQUIRE);
+
+	if (VU_LIKELY(call_fd >= 0 && !q->call_any))
 		vu__event_signal(call_fd);
 	else if (call_fd >= 0)
 		vu__event_signal_any(call_fd);
-	else if (vu__dev_has(d, VU__PF_INBAND_NOTIFICATIONS))
-		call_in_band(d, vq, sync);
+	else if (vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS))
+		call_in_band(q->dev, vq, sync);
 }
 
 void vu_queue_notify(VuDev *dev, VuVirtq *vq)
 {
-	notify(dev, vq, false);
+	if (!vu__dev_broken(dev) && vu__ring_should_call(ring_of(dev, vq)))
+		vu__queue_call(vu__queue_of(vq), false);
 }
 
 void vu_queue_notify_sync(VuDev *dev, VuVirtq *vq)
 {
-	notify(dev, vq, true);
+	if (!vu__dev_broken(dev) && vu__ring_should_call(ring_of(dev, vq)))
+		vu__queue_call(vu__queue_of(vq), true);
 }
 
 const char *vu_queue_broken_reason(VuDev *dev, VuVirtq *vq)

@@ -107,7 +107,7 @@ int vu__req_set_features(struct vu__dev *d, struct vu__msg *m)
 	 */
 	if (!vu__has_bit(features, VU__F_PROTOCOL_FEATURES)) {
 		for (unsigned int i = 0; i < dev->max_queues; i++)
-			dev->vq[i].enable = 1;
+			__atomic_store_n(&dev->vq[i].enable, 1, __ATOMIC_RELAXED);
 	}
 	if (dev->iface->set_features)
 		dev->iface->set_features(dev, features);
@@ -126,7 +126,7 @@ int vu__req_reset_owner(struct vu__dev *d, struct vu__msg *m)
 {
 	(void)m;
 	for (unsigned int i = 0; i < d->pub->max_queues; i++)
-		d->pub->vq[i].enable = 0;
+		__atomic_store_n(&d->pub->vq[i].enable, 0, __ATOMIC_RELAXED);
 	return VU__DONE;
 }
 
@@ -180,7 +180,7 @@ int vu__req_reset_device(struct vu__dev *d, struct vu__msg *m)
 	for (unsigned int i = 0; i < dev->max_queues; i++) {
 		VuVirtq *vq = &dev->vq[i];
 
-		vq->enable = 0;
+		__atomic_store_n(&vq->enable, 0, __ATOMIC_RELAXED);
 		vq->last_avail_idx = 0;
 		vq->shadow_avail_idx = 0;
 		vq->used_idx = 0;

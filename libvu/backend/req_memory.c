@@ -38,14 +38,19 @@ static int resolve_all(struct vu__dev *d, const struct vu__memmap *map, VuRing *
 	return 0;
 }
 
-/* Moves one running queue over to the new map. */
-static int move_queue(struct vu__queue *q, struct vu__memmap *map, const VuRing *ring)
+/*
+ * Moves one running queue over to the new map.  One that cannot keeps its old memory
+ * mapped and breaks rather than hold everything back.
+ */
+static void move_queue(struct vu__queue *q, struct vu__memmap *map, const VuRing *ring)
 {
 	int ret;
 
 	vu__queue_quiesce(q);
 	ret = vu__ring_set_map(&q->ring, map);
-	if (!ret) {
+	if (ret) {
+		vu__ring_break(&q->ring, "new memory table: %s", strerror(-ret));
+	} else {
 		VuRing *to = &vu__queue_pub(q)->vring;
 
 		to->desc = ring->desc;
@@ -53,25 +58,19 @@ static int move_queue(struct vu__queue *q, struct vu__memmap *map, const VuRing 
 		to->used = ring->used;
 	}
 	vu__queue_resume(q);
-	return ret;
 }
 
 /*
  * Makes @map the device's.  The rings of queues that run stay where they are in the
- * guest, so each can be moved by itself; one that cannot keeps its old memory mapped
- * and breaks rather than hold everything back.
+ * guest, so each can be moved by itself.
  */
 static void publish(struct vu__dev *d, struct vu__memmap *map, const VuRing *rings)
 {
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
 		struct vu__queue *q = &d->queues[i];
-		int ret;
 
-		if (!q->ring.can_push)
-			continue;
-		ret = move_queue(q, map, &rings[i]);
-		if (ret)
-			vu__ring_break(&q->ring, "new memory table: %s", strerror(-ret));
+		if (q->ring.can_push)
+			move_queue(q, map, &rings[i]);
 	}
 	vu__memmap_put(d->map);
 	d->map = vu__memmap_get(map);

@@ -118,6 +118,11 @@ int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)
 				  strerror(-ret));
 	if (q->stopping)
 		return vu__refuse(d, -EBUSY, "queue %d is stopping", vu__queue_index(q));
+	/* A ring that is whole keeps what is in flight. */
+	if (vq->started && vu__queue_is_whole(q)) {
+		vu__queue_replace_kick(q, vu__steal_fd(&fd));
+		return VU__DONE;
+	}
 	/* A device must not see a started queue start: it would set up twice. */
 	if (vq->started)
 		vu__queue_begin_stop(q);
@@ -218,11 +223,11 @@ int vu__req_set_vring_enable(struct vu__dev *d, struct vu__msg *m)
 	if (enable > 1)
 		return vu__refuse(d, -EINVAL, "queue %d: enable is 0 or 1, not %u",
 				  vu__queue_index(q), enable);
-	vu__queue_pub(q)->enable = enable;
+	__atomic_store_n(&vu__queue_pub(q)->enable, enable, __ATOMIC_RELAXED);
 	if (d->ext.queue_enabled)
 		d->ext.queue_enabled(d->pub, vu__queue_index(q), enable);
 	/* What came while it was disabled has been kicked for already. */
-	if (enable && q->ring.open)
+	if (enable && q->ring.can_push)
 		vu__queue_kick_self(q);
 	return VU__DONE;
 }

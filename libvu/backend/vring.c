@@ -157,7 +157,17 @@ static int go_live(struct vu__queue *q, bool *pending)
 	r->on_log_short = on_log_short;
 	r->opaque = q;
 	*pending = vu__ring_start(r);
+	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u", vu__queue_index(q),
+		  vq->vring.num, vq->last_avail_idx);
+	/* Who served it before may have completed these and not lived to call. */
+	if (vq->used_idx)
+		vu__queue_call(q, false);
 	return 0;
+}
+
+static void set_started(struct vu__queue *q, bool started)
+{
+	__atomic_store_n(&vu__queue_pub(q)->started, started, __ATOMIC_RELAXED);
 }
 
 int vu__queue_start(struct vu__queue *q)
@@ -168,14 +178,15 @@ int vu__queue_start(struct vu__queue *q)
 	bool pending = false;
 
 	if (vq->vring.num && q->has_addr) {
-		int ret = go_live(q, &pending);
+		int ret;
 
+		vu__queue_quiesce(q);
+		ret = go_live(q, &pending);
+		vu__queue_resume(q);
 		if (ret)
 			return ret;
 	}
-	vq->started = true;
-	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u%s", idx, vq->vring.num,
-		  vq->last_avail_idx, q->ring.open ? "" : " without a ring");
+	set_started(q, true);
 	if (dev->iface->queue_set_started)
 		dev->iface->queue_set_started(dev, idx, true);
 	vu__queue_update_watch(q);
@@ -192,12 +203,12 @@ void vu__queue_begin_stop(struct vu__queue *q)
 
 	vu__queue_quiesce(q);
 	vu__ring_close(&q->ring);
-	vu__queue_resume(q);
-	vq->started = false;
-	if (dev->iface->queue_set_started)
-		dev->iface->queue_set_started(dev, idx, false);
 	vu__debug(VU__DEBUG_RING, "queue %d stops at %u with %d in flight", idx,
 		  vq->last_avail_idx, vq->inuse);
+	vu__queue_resume(q);
+	set_started(q, false);
+	if (dev->iface->queue_set_started)
+		dev->iface->queue_set_started(dev, idx, false);
 }
 
 static void close_kick(struct vu__queue *q)
@@ -213,19 +224,64 @@ static void close_kick(struct vu__queue *q)
 	vq->kick_fd = -1;
 }
 
-void vu__queue_end_stop(struct vu__queue *q)
+static void end_stop(struct vu__queue *q, bool call)
 {
 	VuVirtq *vq = vu__queue_pub(q);
 
+	/* A thread of the device's may be completing what it has popped. */
+	vu__queue_quiesce(q);
+	if (call && vu__ring_owes_call(&q->ring))
+		vu_queue_notify(q->dev->pub, vq);
 	if (q->ring.can_push && vq->inuse)
 		vu__log(vq->inflight ? VU_LOG_INFO : VU_LOG_WARNING,
 			"queue %d is stopped with %d elements in flight, which are %s",
 			vu__queue_index(q), vq->inuse,
 			vq->inflight ? "left to the next back-end" : "lost");
-	vq->started = false;
-	q->stopping = false;
 	vu__ring_stop(&q->ring);
+	vu__queue_resume(q);
+	set_started(q, false);
+	q->stopping = false;
 	close_kick(q);
+}
+
+void vu__queue_end_stop(struct vu__queue *q)
+{
+	end_stop(q, false);
+}
+
+void vu__queue_hand_back(struct vu__queue *q)
+{
+	end_stop(q, true);
+}
+
+bool vu__queue_is_whole(struct vu__queue *q)
+{
+	bool whole;
+
+	if (!q->ring.can_push)
+		return false;
+	vu__queue_quiesce(q);
+	whole = !q->ring.broken[0];
+	vu__queue_resume(q);
+	return whole;
+}
+
+void vu__queue_replace_kick(struct vu__queue *q, int fd)
+{
+	VuDev *dev = q->dev->pub;
+
+	vu__queue_begin_stop(q);
+	close_kick(q);
+	vu__queue_pub(q)->kick_fd = fd;
+	vu__queue_quiesce(q);
+	vu__ring_reopen(&q->ring);
+	vu__queue_resume(q);
+	set_started(q, true);
+	if (dev->iface->queue_set_started)
+		dev->iface->queue_set_started(dev, vu__queue_index(q), true);
+	vu__queue_update_watch(q);
+	/* What came while nobody looked. */
+	vu__queue_kick_self(q);
 }
 
 static void kicked(VuDev *dev, int condition, void *data)

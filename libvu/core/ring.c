@@ -437,6 +437,8 @@ bool vu__ring_should_call(struct vu__ring *r)
 
 	if (!r->can_push)
 		return false;
+	vq->signalled_used = new;
+	vq->signalled_used_valid = true;
 	/* What the driver is told of is logged, and the page of the index that shows it. */
 	vu__dirty_flush(&r->dirty);
 	/* Used index before the driver's wish: it changes its wish, then looks again. */
@@ -446,8 +448,6 @@ bool vu__ring_should_call(struct vu__ring *r)
 		return true;
 	if (!r->event_idx)
 		return !(vu__split_avail_flags(vq->vring.avail) & VRING_AVAIL_F_NO_INTERRUPT);
-	vq->signalled_used = new;
-	vq->signalled_used_valid = true;
 	event = vu__split_used_event(vq->vring.avail, vq->vring.num);
 	return !valid || vring_need_event(event, new, old);
 }

@@ -101,6 +101,13 @@ static inline void vu__ring_close(struct vu__ring *r)
 	r->can_pop = false;
 }
 
+/* ... and it is again, unless the driver has broken the ring. */
+static inline void vu__ring_reopen(struct vu__ring *r)
+{
+	r->open = !r->broken[0];
+	r->can_pop = r->open && !r->resubmitting;
+}
+
 /*
  * The ring's memory is gone: nothing is popped or pushed any more.  What is still in
  * flight stays mapped until vu__ring_destroy(): the device may be writing to it.
@@ -163,5 +170,11 @@ void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *ou
 
 /* Whether the driver wants to hear of what was flushed; asking counts as telling. */
 bool vu__ring_should_call(struct vu__ring *r);
+
+/* Whether something was flushed since that was asked. */
+static inline bool vu__ring_owes_call(const struct vu__ring *r)
+{
+	return r->can_push && r->vq->used_idx != r->vq->signalled_used;
+}
 
 #endif

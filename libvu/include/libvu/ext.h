@@ -33,8 +33,8 @@ struct vu_ext_ops {
 	 * For a device that serves queues in threads of their own.  After quiesce
 	 * returns, the thread of queue @qidx is outside every vu_*() call and stays so
 	 * until resume is called; the library then changes what that queue uses (its
-	 * memory map, its ring).  Called in the control thread, for queues that are
-	 * started or have elements in flight, always in pairs, never nested for one queue.
+	 * memory map, its ring).  Called in the control thread, whether the queue is
+	 * started or not, always in pairs, never nested for one queue.
 	 */
 	void (*quiesce)(VuDev *dev, int qidx);
 	void (*resume)(VuDev *dev, int qidx);
