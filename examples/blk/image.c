@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int find_size(struct image *im, const char *path)
+static int find_size(struct image *im, const char *path, unsigned int block_size)
 {
 	struct stat st;
 
@@ -29,8 +29,9 @@ static int find_size(struct image *im, const char *path)
 		say("%s: neither a file nor a block device", path);
 		return -1;
 	}
-	if (im->size < SECTOR_SIZE) {
-		say("%s: smaller than one sector", path);
+	if (im->size < block_size) {
+		say("%s: smaller than one %s", path,
+		    block_size == SECTOR_SIZE ? "sector" : "block");
 		return -1;
 	}
 	return 0;
@@ -73,7 +74,7 @@ int image_open(struct image *im, const struct options *opt)
 		say("%s: %s", opt->file, strerror(errno));
 		return -1;
 	}
-	if (find_size(im, opt->file)) {
+	if (find_size(im, opt->file, opt->block_size)) {
 		image_close(im);
 		return -1;
 	}

@@ -26,6 +26,9 @@
 
 enum { EXIT_USAGE = 2 };
 
+/* Front-ends that may wait for the one that is served. */
+#define WAITING 16
+
 enum {
 	OPT_CAPABILITIES = 256,
 	OPT_READ_ONLY,
@@ -162,12 +165,37 @@ static bool set_option(int c, struct options *o)
 
 static bool options_complete(const struct options *o)
 {
-	if (!o->file)
-		say("--blk-file: missing");
+	if (!o->file || !*o->file)
+		say("--blk-file: missing; try --help");
 	else if (!o->socket_path == (o->fd < 0))
-		say("one of --socket-path and --fd is needed");
+		say("one of --socket-path and --fd is needed; try --help");
+	else if (o->socket_path && !*o->socket_path)
+		say("--socket-path: empty");
 	else
 		return true;
+	return false;
+}
+
+/* Says what getopt_long() did not like of argv. */
+static void say_misused(int c, char **argv)
+{
+	if (c == ':')
+		say("%s: needs a value", argv[optind - 1]);
+	else if (optopt >= OPT_CAPABILITIES)
+		say("%s: takes no value", argv[optind - 1]);
+	else if (optopt)
+		say("-%c: not known; try --help", optopt);
+	else
+		say("%s: not known; try --help", argv[optind - 1]);
+}
+
+/* "Back-end program conventions": this one wins, whatever else is there. */
+static bool wants_capabilities(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--print-capabilities"))
+			return true;
+	}
 	return false;
 }
 
@@ -176,7 +204,13 @@ static int parse(int argc, char **argv, struct options *o)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "s:f:b:vhV", long_options, NULL)) >= 0) {
+	if (wants_capabilities(argc, argv)) {
+		puts("{\n  \"type\": \"block\",\n"
+		     "  \"features\": [\"read-only\", \"blk-file\"]\n}");
+		return EXIT_SUCCESS;
+	}
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":s:f:b:vhV", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'h':
 			fputs(help_text, stdout);
@@ -184,24 +218,20 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'V':
 			printf("vu-blk %s\n", vu_version());
 			return EXIT_SUCCESS;
-		case OPT_CAPABILITIES:
-			puts("{\n  \"type\": \"block\",\n"
-			     "  \"features\": [\"read-only\", \"blk-file\"]\n}");
-			return EXIT_SUCCESS;
+		case ':':
+		case '?':
+			say_misused(c, argv);
+			return EXIT_USAGE;
 		default:
-			if (!set_option(c, o)) {
-				fputs("Try 'vu-blk --help'.\n", stderr);
+			if (!set_option(c, o))
 				return EXIT_USAGE;
-			}
 		}
 	}
-	if (optind < argc)
-		say("%s: not expected", argv[optind]);
-	if (optind < argc || !options_complete(o)) {
-		fputs("Try 'vu-blk --help'.\n", stderr);
+	if (optind < argc) {
+		say("%s: not expected; try --help", argv[optind]);
 		return EXIT_USAGE;
 	}
-	return -1;
+	return options_complete(o) ? -1 : EXIT_USAGE;
 }
 
 /* --- one front-end --- */
@@ -388,13 +418,38 @@ static int listen_on(const char *path)
 	if (!remove_stale(path, &addr))
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 1)) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, WAITING)) {
 		say("%s: %s", path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
 	}
 	return fd;
+}
+
+static bool check_fd(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (!getpeername(fd, (struct sockaddr *)&peer, &len))
+		return true;
+	say("fd %d: %s", fd, strerror(errno));
+	return false;
+}
+
+/* Better now than when a guest waits for its disk. */
+static bool have_io_uring(const struct options *opt)
+{
+	struct io_uring ring;
+	int ret = io_uring_queue_init(opt->depth, &ring, 0);
+
+	if (ret) {
+		say("io_uring: %s", strerror(-ret));
+		return false;
+	}
+	io_uring_queue_exit(&ring);
+	return true;
 }
 
 static int catch_signals(void)
@@ -439,7 +494,7 @@ static bool open_server(struct server *s)
 		return false;
 	}
 	if (opt->fd >= 0)
-		return connect_front_end(s, opt->fd);
+		return check_fd(opt->fd) && connect_front_end(s, opt->fd);
 	s->listener = listen_on(opt->socket_path);
 	if (s->listener < 0)
 		return false;
@@ -486,7 +541,7 @@ int main(int argc, char **argv)
 		return status;
 	vu_set_log_callback(on_log, &opt);
 	server.blk.opt = &opt;
-	if (image_open(&server.blk.image, &opt))
+	if (!have_io_uring(&opt) || image_open(&server.blk.image, &opt))
 		return EXIT_FAILURE;
 	init_queues(&server.blk);
 	status = run(&server);

@@ -12,8 +12,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-/* A front-end that does not read its answers for so long is gone. */
-#define REPLY_TIMEOUT_MS 30000
+/*
+ * The socket has room for more answers than a front-end that reads them waits for; one
+ * that does not must not hold the event loop up.
+ */
+#define REPLY_TIMEOUT_MS 1000
 
 static vu__handler *const handlers[VU__REQUEST_COUNT] = {
 	[VU__GET_FEATURES] = vu__req_get_features,
