@@ -55,6 +55,7 @@ struct queue {
 	bool running;
 	struct io_uring ring;
 	int ring_event;	       /* eventfd: there are completions */
+	int poll_timer;	       /* timerfd: look at the ring, nobody kicks; or -1 */
 	unsigned int inflight; /* requests in the ring */
 	unsigned int filled;   /* pushed, not yet shown to the driver */
 	bool cancelling;       /* what comes back undone is left to the next back-end */

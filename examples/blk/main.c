@@ -477,6 +477,7 @@ static void init_queues(struct blk *b)
 	for (int i = 0; i < MAX_QUEUES; i++) {
 		b->queues[i].blk = b;
 		b->queues[i].idx = i;
+		b->queues[i].poll_timer = -1;
 		pthread_mutex_init(&b->queues[i].lock, NULL);
 	}
 }

@@ -10,7 +10,11 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
+
+/* How often a ring is looked at whose driver does not kick. */
+#define POLL_MS 1
 
 static void drain_event(int fd)
 {
@@ -37,6 +41,35 @@ static void on_completion(void *opaque, int fd, uint32_t events)
 	requests_serve(q);
 }
 
+static void on_poll_timer(void *opaque, int fd, uint32_t events)
+{
+	(void)events;
+	drain_event(fd);
+	requests_serve(opaque);
+}
+
+/* Without a kick eventfd the ring is to be polled ("VHOST_USER_SET_VRING_KICK"). */
+static bool poll_by_timer(struct queue *q)
+{
+	struct itimerspec every = {{.tv_nsec = POLL_MS * 1000000}, {.tv_nsec = 1}};
+
+	q->poll_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (q->poll_timer >= 0 && !timerfd_settime(q->poll_timer, 0, &every, NULL) &&
+	    !loop_set(q->blk->loop, q->poll_timer, POLLIN, on_poll_timer, q))
+		return true;
+	say("queue %d: timer: %s", q->idx, strerror(errno));
+	return false;
+}
+
+static void close_timer(struct queue *q)
+{
+	if (q->poll_timer < 0)
+		return;
+	loop_remove(q->blk->loop, q->poll_timer);
+	close(q->poll_timer);
+	q->poll_timer = -1;
+}
+
 /* --- in a thread --- */
 
 static void serve_events(struct queue *q, const struct pollfd *fds)
@@ -60,7 +93,7 @@ static void *queue_thread(void *opaque)
 	};
 
 	while (!__atomic_load_n(&q->stop, __ATOMIC_ACQUIRE)) {
-		if (poll(fds, 3, -1) < 0 && errno != EINTR)
+		if (poll(fds, 3, fds[0].fd < 0 ? POLL_MS : -1) < 0 && errno != EINTR)
 			break;
 		pthread_mutex_lock(&q->lock);
 		serve_events(q, fds);
@@ -128,6 +161,24 @@ static void close_ring(struct queue *q)
 	close(q->ring_event);
 }
 
+static bool join_loop(struct queue *q)
+{
+	struct blk *b = q->blk;
+	VuVirtq *vq = &b->dev.vq[q->idx];
+
+	if (loop_set(b->loop, q->ring_event, POLLIN, on_completion, q)) {
+		say("queue %d: %s", q->idx, strerror(errno));
+		return false;
+	}
+	if (vq->kick_fd < 0 && !poll_by_timer(q)) {
+		close_timer(q);
+		loop_remove(b->loop, q->ring_event);
+		return false;
+	}
+	vu_set_queue_handler(&b->dev, vq, on_kick);
+	return true;
+}
+
 void queue_start(struct queue *q)
 {
 	struct blk *b = q->blk;
@@ -136,15 +187,7 @@ void queue_start(struct queue *q)
 	if (q->running || !open_ring(q))
 		return;
 	q->cancelling = false;
-	if (b->opt->threads) {
-		ok = start_thread(q);
-	} else {
-		ok = !loop_set(b->loop, q->ring_event, POLLIN, on_completion, q);
-		if (ok)
-			vu_set_queue_handler(&b->dev, &b->dev.vq[q->idx], on_kick);
-		else
-			say("queue %d: %s", q->idx, strerror(errno));
-	}
+	ok = b->opt->threads ? start_thread(q) : join_loop(q);
 	if (!ok)
 		close_ring(q);
 	q->running = ok;
@@ -163,6 +206,7 @@ void queue_stop(struct queue *q)
 	} else {
 		vu_set_queue_handler(&b->dev, &b->dev.vq[q->idx], NULL);
 		loop_remove(b->loop, q->ring_event);
+		close_timer(q);
 	}
 	requests_complete(q, true);
 	close_ring(q);
