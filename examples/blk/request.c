@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <linux/falloc.h>
 
 struct request {
@@ -22,13 +23,17 @@ struct request {
 	uint8_t *status; /* in the guest; NULL if there is no room for one */
 	struct iovec *data;
 	unsigned int ndata;
-	uint64_t bytes;	   /* of data, yet to be done */
+	uint64_t bytes;	   /* of data or of zeroes, yet to be done */
 	uint64_t offset;   /* in the image, of the rest */
 	uint32_t in_bytes; /* of data written to the guest */
 	uint32_t type;
 	struct virtio_blk_discard_write_zeroes *segs; /* ours */
 	unsigned int nsegs, seg;
+	bool writing; /* zeroes, because the file system cannot make them */
+	bool syncing; /* the last step of zeroes without a write cache */
 };
+
+#define ZEROES (1u << 20) /* bytes written at once */
 
 /* --- iovecs: the element's own, taken apart in place --- */
 
@@ -186,60 +191,80 @@ static bool start_flush(struct request *r)
 
 static bool start_segment(struct request *r)
 {
+	static const char zeroes[ZEROES];
 	const struct virtio_blk_discard_write_zeroes *s = &r->segs[r->seg];
 	bool unmap = r->type == VIRTIO_BLK_T_DISCARD ||
 		     s->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
 	struct io_uring_sqe *sqe = get_sqe(r->q);
+	int fd = r->q->blk->image.fd;
 
 	if (!sqe)
 		return false;
-	io_uring_prep_fallocate(sqe, r->q->blk->image.fd,
-				FALLOC_FL_KEEP_SIZE |
-					(unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE),
-				s->sector << SECTOR_SHIFT,
-				(uint64_t)s->num_sectors << SECTOR_SHIFT);
+	if (r->writing)
+		io_uring_prep_write(sqe, fd, zeroes, r->bytes < ZEROES ? r->bytes : ZEROES,
+				    r->offset);
+	else
+		io_uring_prep_fallocate(sqe, fd,
+					FALLOC_FL_KEEP_SIZE | (unmap ? FALLOC_FL_PUNCH_HOLE :
+								       FALLOC_FL_ZERO_RANGE),
+					s->sector << SECTOR_SHIFT,
+					(uint64_t)s->num_sectors << SECTOR_SHIFT);
 	io_uring_sqe_set_data(sqe, r);
 	return true;
 }
 
-/* For files whose system cannot zero a range by itself. */
-static int write_zeroes(const struct image *im, uint64_t offset, uint64_t len)
+/* Not at all, or not in units as small as these. */
+static bool cannot(int res)
 {
-	static const char zeroes[65536];
+	return res == -EOPNOTSUPP || res == -EINVAL;
+}
 
-	while (len) {
-		ssize_t n = pwrite(im->fd, zeroes, len < sizeof(zeroes) ? len : sizeof(zeroes),
-				   offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		offset += n;
-		len -= n;
-	}
-	return 0;
+/*
+ * What comes after a step that went well: zeroes to be written still, the next segment,
+ * what makes them safe.  False if nothing does.
+ */
+static bool next_step(struct request *r, bool (**start)(struct request *r))
+{
+	*start = start_segment;
+	if (r->writing && r->bytes)
+		return true;
+	r->writing = false;
+	if (++r->seg < r->nsegs)
+		return true;
+	*start = start_flush;
+	r->syncing = r->type == VIRTIO_BLK_T_WRITE_ZEROES &&
+		     !__atomic_load_n(&r->q->blk->writeback, __ATOMIC_RELAXED);
+	return r->syncing;
 }
 
 /* A segment has come back with @res.  True if the request is over, with *@err. */
 static bool segment_done(struct request *r, int res, int *err)
 {
 	const struct virtio_blk_discard_write_zeroes *s = &r->segs[r->seg];
+	bool (*start)(struct request *r) = start_segment;
 
 	*err = 0;
-	/* A discard is a hint; zeroes are a promise. */
-	if (res == -EOPNOTSUPP && r->type == VIRTIO_BLK_T_WRITE_ZEROES)
-		res = write_zeroes(&r->q->blk->image, s->sector << SECTOR_SHIFT,
-				   (uint64_t)s->num_sectors << SECTOR_SHIFT);
-	else if (res == -EOPNOTSUPP)
-		res = 0;
-	if (res < 0) {
-		*err = res;
+	if (r->syncing) {
+		*err = res < 0 ? res : 0;
 		return true;
 	}
-	if (++r->seg == r->nsegs)
+	/* A discard is a hint; zeroes are a promise. */
+	if (cannot(res) && r->type == VIRTIO_BLK_T_DISCARD)
+		res = 0;
+	if (cannot(res) && !r->writing) {
+		r->writing = true;
+		r->offset = s->sector << SECTOR_SHIFT;
+		r->bytes = (uint64_t)s->num_sectors << SECTOR_SHIFT;
+	} else if (res < 0 || (r->writing && !res)) {
+		*err = res ? res : -EIO;
 		return true;
-	if (start_segment(r))
+	} else {
+		r->offset += res;
+		r->bytes -= r->writing ? res : 0;
+		if (!next_step(r, &start))
+			return true;
+	}
+	if (start(r))
 		return false;
 	*err = -EIO;
 	return true;
@@ -407,6 +432,7 @@ static void begin_request(struct queue *q, struct request *r)
 	r->segs = NULL;
 	r->nsegs = 0;
 	r->seg = 0;
+	r->writing = r->syncing = false;
 	r->in_bytes = 0;
 	cut_status(r);
 	if (r->status && iov_take(&out, &nout, &header, sizeof(header))) {
@@ -425,6 +451,15 @@ static void begin_request(struct queue *q, struct request *r)
 
 /* --- what queue.c calls --- */
 
+/* What the kernel does not take now, for want of memory, is tried again soon. */
+static void submit(struct queue *q)
+{
+	uint64_t one = 1;
+
+	if (io_uring_submit(&q->ring) < 0 && write(q->ring_event, &one, sizeof(one)) < 0)
+		say("queue %d: %s", q->idx, strerror(errno));
+}
+
 static void serve_available(struct queue *q)
 {
 	VuDev *dev = &q->blk->dev;
@@ -434,7 +469,7 @@ static void serve_available(struct queue *q)
 	while (q->inflight < q->blk->opt->depth &&
 	       (r = vu_queue_pop(dev, vq, sizeof(*r))))
 		begin_request(q, r);
-	io_uring_submit(&q->ring);
+	submit(q);
 	show(q);
 }
 
@@ -499,16 +534,17 @@ void requests_complete(struct queue *q, bool wait_for_all)
 
 	while (io_uring_peek_cqe(&q->ring, &cqe) == 0)
 		complete(q, cqe);
-	io_uring_submit(&q->ring);
+	submit(q);
 	while (wait_for_all && q->inflight) {
-		int ret = io_uring_wait_cqe(&q->ring, &cqe);
+		int ret = io_uring_submit_and_wait(&q->ring, 1);
 
-		if (ret == -EINTR)
-			continue;
-		if (ret)
+		if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY) {
+			say("queue %d: waiting for %u requests: %s", q->idx, q->inflight,
+			    strerror(-ret));
 			break;
-		complete(q, cqe);
-		io_uring_submit(&q->ring);
+		}
+		while (io_uring_peek_cqe(&q->ring, &cqe) == 0)
+			complete(q, cqe);
 	}
 	show(q);
 }

@@ -430,6 +430,163 @@ static void zeroes_and_discards(void **state)
 	blk_end(&b);
 }
 
+/* tmpfs makes holes and has no other way to zero: what it cannot do is written. */
+static void zeroes_where_the_file_system_has_none(void **state)
+{
+	struct blk_process b;
+	struct blk_client c;
+	segment all = {0, BLK_SECTORS, 0};
+
+	(void)state;
+	blk_prepare(&b, "/dev/shm");
+	assert_int_equal(truncate(b.image, 128 << 20), 0);
+	blk_spawn(&b, (const char *[]){"-s", b.sock, "-b", b.image, NULL}, NULL);
+	blk_wait_for(&b, "ready on");
+	blk_connect(&c, b.sock);
+	zero_some(&c);
+	write_pattern(&c, BLK_SECTORS - 64, 64 * 512, 7);
+	write_pattern(&c, BLK_SECTORS, 512, 8);
+	assert_int_equal(ask_segments(&c, VIRTIO_BLK_T_WRITE_ZEROES, &all, 1), OK);
+	for (uint64_t at = 0; at < BLK_SECTORS; at += 1024)
+		expect_zeroes(&c, at, 1024 * 512);
+	expect_pattern(&c, BLK_SECTORS, 512, 8);
+	blk_disconnect(&c);
+	blk_end(&b);
+}
+
+/* ... and nobody waits meanwhile. */
+static void a_long_request_holds_nobody_up(void **state)
+{
+	struct vu_frontend_buf zero[3] = {
+		{BLK_HEADER, 16, false}, {BLK_DATA, 16, false}, {BLK_STATUS, 1, true}};
+	struct vu_frontend_buf read[3] = {
+		{BLK_HEADER + 16, 16, false}, {BLK_IN, 512, true}, {BLK_STATUS + 1, 1, true}};
+	struct virtio_blk_outhdr *header;
+	struct blk_process b;
+	struct blk_client c;
+	uint64_t token;
+
+	(void)state;
+	blk_prepare(&b, "/dev/shm");
+	assert_int_equal(truncate(b.image, 128 << 20), 0);
+	blk_spawn(&b, (const char *[]){"-s", b.sock, "-b", b.image, NULL}, NULL);
+	blk_wait_for(&b, "ready on");
+	blk_connect(&c, b.sock);
+	header = blk_ptr(&c, BLK_HEADER);
+	header[0] = (struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_WRITE_ZEROES};
+	header[1] = (struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_IN, .sector = 8};
+	*(segment *)blk_ptr(&c, BLK_DATA) = (segment){0, 128 << 11, 0};
+	assert_int_equal(vu_frontend_submit(c.q, zero, 3, 0), 0);
+	assert_int_equal(vu_frontend_submit(c.q, read, 3, 1), 0);
+	assert_true(vu_frontend_kick(c.q) >= 0);
+	for (unsigned int want = 2; want--;) {
+		assert_int_equal(vu_frontend_wait(c.q, 10000), 0);
+		assert_int_equal(vu_frontend_reap(c.q, &token, NULL), 1);
+		assert_int_equal(token, want);
+	}
+	assert_int_equal(((uint8_t *)blk_ptr(&c, BLK_STATUS))[0], OK);
+	assert_int_equal(((uint8_t *)blk_ptr(&c, BLK_STATUS))[1], OK);
+	blk_disconnect(&c);
+	blk_end(&b);
+}
+
+/* --- the write cache --- */
+
+static uint8_t write_cache(struct blk_client *c)
+{
+	return blk_config(c).wce;
+}
+
+static void the_write_cache_is_the_drivers(void **state)
+{
+	struct blk_process b;
+	struct blk_client c;
+	uint64_t features;
+
+	(void)state;
+	blk_start(&b, NULL);
+	blk_connect(&c, b.sock);
+	features = vu_frontend_features(c.fe);
+	assert_int_equal(write_cache(&c), 1);
+	assert_int_equal(vu_frontend_set_config(c.fe, 32, 1, 0, "\0"), 0);
+	assert_int_equal(write_cache(&c), 0);
+	expect_alive(&c);
+	zero_some(&c);
+	/* A migration begins: that is none of the driver's doing. */
+	assert_int_equal(vu_frontend_set_features(c.fe, features ^ VU_BIT(VU__F_LOG_ALL)), 0);
+	assert_int_equal(write_cache(&c), 0);
+	assert_int_equal(vu_frontend_set_config(c.fe, 32, 1, 0, "\1"), 0);
+	assert_int_equal(write_cache(&c), 1);
+	/* A driver that cannot flush has every write safe. */
+	assert_int_equal(vu_frontend_queue_stop(c.q, NULL), 0);
+	assert_int_equal(vu_frontend_set_features(c.fe, features & ~VU_BIT(VIRTIO_BLK_F_FLUSH)),
+			 0);
+	assert_int_equal(write_cache(&c), 0);
+	assert_int_equal(vu_frontend_set_features(c.fe, features), 0);
+	assert_int_equal(write_cache(&c), 1);
+	blk_disconnect(&c);
+	blk_end(&b);
+}
+
+/* --- queues --- */
+
+static void many_in_flight(void **state)
+{
+	static const char *const depths[] = {"--queue-depth=1", "--queue-depth=3",
+					     "--queue-depth=4096"};
+	static const char *const threads[] = {NULL, "--threads"};
+	struct vu_frontend_buf bufs[3] = {
+		{BLK_HEADER, 16, false}, {BLK_IN, 512, true}, {BLK_STATUS, 1, true}};
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * VU_ARRAY_SIZE(depths); i++) {
+		struct blk_process b;
+		struct blk_client c;
+		unsigned int sent = 0, done = 0;
+
+		blk_start(&b, depths[i / 2], threads[i % 2], NULL);
+		blk_connect(&c, b.sock);
+		*(struct virtio_blk_outhdr *)blk_ptr(&c, BLK_HEADER) =
+			(struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_IN};
+		while (done < 2000) {
+			while (!vu_frontend_submit(c.q, bufs, 3, sent))
+				sent++;
+			assert_true(vu_frontend_kick(c.q) >= 0);
+			if (vu_frontend_wait(c.q, 10000))
+				fail_msg("%s: stuck after %u", depths[i / 2], done);
+			while (vu_frontend_reap(c.q, NULL, NULL) == 1)
+				done++;
+		}
+		blk_disconnect(&c);
+		blk_end(&b);
+	}
+}
+
+/* A monitor that gives no kick eventfd wants the ring to be polled. */
+static void case_17_a_ring_that_is_to_be_polled(void **state)
+{
+	static const char *const threads[] = {NULL, "--threads"};
+
+	(void)state;
+	for (unsigned int t = 0; t < 2; t++) {
+		struct blk_process b;
+		struct blk_client c;
+
+		blk_start(&b, threads[t], NULL);
+		blk_connect(&c, b.sock);
+		expect_alive(&c);
+		for (unsigned int i = 0; i < 3; i++) {
+			assert_int_equal(vu_frontend_queue_stop(c.q, NULL), 0);
+			assert_int_equal(vu_frontend_queue_start(
+						 c.q, VU_FRONTEND_POLL_KICKS | VU_FRONTEND_POLL_CALLS),
+					 0);
+			expect_alive(&c);
+		}
+		blk_disconnect(&c);
+		blk_end(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +600,11 @@ int main(void)
 		cmocka_unit_test(segments_that_make_no_sense),
 		cmocka_unit_test(a_read_only_disk),
 		cmocka_unit_test(zeroes_and_discards),
+		cmocka_unit_test(zeroes_where_the_file_system_has_none),
+		cmocka_unit_test(a_long_request_holds_nobody_up),
+		cmocka_unit_test(the_write_cache_is_the_drivers),
+		cmocka_unit_test(many_in_flight),
+		cmocka_unit_test(case_17_a_ring_that_is_to_be_polled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
