@@ -493,7 +493,8 @@ static bool interrupted(const struct request *r, int res)
 {
 	if (res == -ECANCELED || res == -EINTR)
 		return true;
-	if (r->type == VIRTIO_BLK_T_IN || r->type == VIRTIO_BLK_T_OUT)
+	if (r->type == VIRTIO_BLK_T_IN || r->type == VIRTIO_BLK_T_OUT ||
+	    (r->writing && r->seg + 1 == r->nsegs))
 		return res >= 0 && (uint64_t)res < r->bytes;
 	return r->nsegs && res >= 0 && r->seg + 1 < r->nsegs;
 }
