@@ -37,8 +37,7 @@ void *vu_queue_pop(VuDev *dev, VuVirtq *vq, size_t sz)
 
 void vu_queue_unpop(VuDev *dev, VuVirtq *vq, VuVirtqElement *elem, size_t len)
 {
-	(void)len;
-	vu__ring_unpop(ring_of(dev, vq), elem);
+	vu__ring_unpop(ring_of(dev, vq), elem, len);
 }
 
 bool vu_queue_abandon(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem)

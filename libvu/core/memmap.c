@@ -29,7 +29,7 @@ static int check_desc(const struct vu__region_desc *d, int fd, char *why, size_t
 
 	if (d->size == 0 || !vu__range_valid(d->gpa, d->size) ||
 	    !vu__range_valid(d->uaddr, d->size) || !vu__range_valid(d->mmap_offset, d->size) ||
-	    d->mmap_offset + d->size > INT64_MAX) {
+	    d->mmap_offset + (d->size - 1) >= INT64_MAX) {
 		snprintf(why, why_size, "region at 0x%llx: size 0x%llx at offset 0x%llx",
 			 (unsigned long long)d->gpa, (unsigned long long)d->size,
 			 (unsigned long long)d->mmap_offset);

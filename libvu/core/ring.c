@@ -175,10 +175,14 @@ static void take_back(struct vu__ring *r, unsigned int head)
 	}
 }
 
-void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem)
+void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem, uint64_t written)
 {
-	if (r->can_push && head_done(r, elem->index))
-		take_back(r, elem->index);
+	if (!r->can_push || !head_done(r, elem->index))
+		return;
+	if (VU_UNLIKELY(r->dirty.log && r->dirty.data) &&
+	    vu__chain_mark(r, elem->index, written))
+		vu__dirty_flush(&r->dirty);
+	take_back(r, elem->index);
 }
 
 /* It stays in flight in the region, for whoever serves the ring next. */

@@ -154,7 +154,7 @@ void vu__ring_break(struct vu__ring *r, const char *fmt, ...) VU_PRINTF(2, 3);
 
 /* What the public calls of the same names do. */
 void *vu__ring_pop(struct vu__ring *r, size_t size);
-void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem);
+void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem, uint64_t written);
 bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem);
 bool vu__ring_rewind(struct vu__ring *r, unsigned int num);
 /* Fills and flushes one. */

@@ -136,7 +136,7 @@ static void make_calls(struct input *in)
 		case 4:
 			if (!nheld)
 				break;
-			vu__ring_unpop(&ring, held[--nheld]);
+			vu__ring_unpop(&ring, held[--nheld], call);
 			free(held[nheld]);
 			break;
 		case 5:

@@ -391,6 +391,30 @@ static void what_is_given_up_in_flight_counts_as_written(void **state)
 	pair_free(p);
 }
 
+static void what_was_written_before_an_unpop_counts(void **state)
+{
+	struct pair_options opt = {.mode = PAIR_HOLD};
+	struct pair *p = pair_ready(&opt);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 8, 0x10000, 0);
+	struct vu_frontend_buf bufs[2] = {{0x80000, 32, false}, {0x81000, 8192, true}};
+	struct log l = log_new(LOG_BYTES);
+
+	(void)state;
+	use_log(p, &l);
+	assert_int_equal(vu_frontend_submit(q, bufs, 2, 1), 0);
+	assert_true(vu_frontend_kick(q) >= 0);
+	pair_wait_popped(p, 1);
+	pair_lock(p);
+	vu_queue_unpop(&p->dev, &p->dev.vq[0], p->held[0], 4097);
+	free(p->held[0]);
+	p->nheld = 0;
+	pair_unlock(p);
+	assert_true(marked(&l, 0x81000) && marked(&l, 0x82000));
+	assert_int_equal(count(&l), 2);
+	log_free(&l);
+	pair_free(p);
+}
+
 static void a_device_can_mark_by_itself(void **state)
 {
 	struct pair *p = pair_ready(NULL);
@@ -461,6 +485,7 @@ int main(void)
 		cmocka_unit_test(case_41_a_change_between_fill_and_flush),
 		cmocka_unit_test(case_42_the_eventfd_is_signalled_for_news),
 		cmocka_unit_test(what_is_given_up_in_flight_counts_as_written),
+		cmocka_unit_test(what_was_written_before_an_unpop_counts),
 		cmocka_unit_test(a_device_can_mark_by_itself),
 		cmocka_unit_test(the_answer_has_the_size_that_was_chosen),
 	};

@@ -427,7 +427,7 @@ static void unpop_and_rewind_give_them_again(void **state)
 	for (int i = 0; i < 3; i++)
 		e[i] = pop(g);
 	assert_non_null(e[2]);
-	vu__ring_unpop(&g->ring, e[2]);
+	vu__ring_unpop(&g->ring, e[2], 0);
 	free(e[2]);
 	assert_int_equal(g->vq.inuse, 2);
 	e[2] = pop(g);
