@@ -349,6 +349,40 @@ static void a_hostile_chain_breaks_the_ring_once(void **state)
 	}
 }
 
+/* In the ring and in a table: every descriptor once is a chain, once more is a loop. */
+static void a_loop_over_all_descriptors_breaks_the_ring(void **state)
+{
+	struct guest *g = *state;
+	struct vring_desc *table = (struct vring_desc *)(g->mem + 0x8000);
+
+	for (unsigned int loop = 0; loop < 2; loop++) {
+		for (unsigned int indirect = 0; indirect < 2; indirect++) {
+			struct vring_desc *d = indirect ? table : g->desc;
+			VuVirtqElement *e;
+
+			memset(g->mem, 0, SIZE);
+			place_ring(g);
+			g->vq.last_avail_idx = 0;
+			g->breaks = 0;
+			vu__ring_start(&g->ring);
+			for (unsigned int i = 0; i < NUM; i++)
+				d[i] = (struct vring_desc){DATA_AT, 1, NEXT, (i + 1) % NUM};
+			if (!loop)
+				d[NUM - 1].flags = 0;
+			if (indirect)
+				set_desc(g, 0, 0x8000, NUM * sizeof(*d), TABLE, 0);
+			offer(g, 0);
+			e = pop(g);
+			assert_int_equal(!e, loop);
+			assert_int_equal(g->breaks, loop);
+			if (e) {
+				assert_int_equal(e->out_num, NUM);
+				push(g, e, 0);
+			}
+		}
+	}
+}
+
 static void an_indirect_table_needs_the_feature(void **state)
 {
 	struct guest *g = *state;
@@ -723,6 +757,7 @@ int main(void)
 		RING_TEST(indirect_over_two_regions),
 		RING_TEST(direct_descriptors_before_a_table),
 		RING_TEST(a_hostile_chain_breaks_the_ring_once),
+		RING_TEST(a_loop_over_all_descriptors_breaks_the_ring),
 		RING_TEST(an_indirect_table_needs_the_feature),
 		RING_TEST(a_jump_of_the_index_breaks_the_ring),
 		RING_TEST(a_head_in_flight_cannot_be_offered_again),
