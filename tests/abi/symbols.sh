@@ -41,11 +41,21 @@ check $? "the headers declare what the map names"
 
 : > "$tmp/out"
 for h in "$src"/libvu/include/libvu/*.h; do
-    ${CC:-cc} -std=gnu11 -Wall -Wextra -Werror -I"$src/libvu/include" -x c -fsyntax-only "$h" \
-        >> "$tmp/out" 2>&1
+    echo "#include <libvu/${h##*/}>" > "$tmp/alone.c"
+    ${CC:-cc} -std=c11 -Wall -Wextra -Werror -I"$src/libvu/include" -fsyntax-only \
+        "$tmp/alone.c" >> "$tmp/out" 2>&1
 done
 [ ! -s "$tmp/out" ]
 check $? "each public header compiles alone"
+
+: > "$tmp/out"
+for h in "$src"/libvu/include/libvu/*.h; do
+    echo "#include <libvu/${h##*/}>" > "$tmp/alone.cc"
+    ${CXX:-c++} -std=c++11 -Wall -Wextra -Wpedantic -Werror -I"$src/libvu/include" \
+        -fsyntax-only "$tmp/alone.cc" >> "$tmp/out" 2>&1
+done
+[ ! -s "$tmp/out" ]
+check $? "and in C++"
 
 # What a floor may not include.
 : > "$tmp/out"

@@ -378,7 +378,7 @@ typedef struct VuVirtqInflight {
 	uint16_t desc_num;
 	uint16_t last_batch_head;
 	uint16_t used_idx;
-	VuDescStateSplit desc[];
+	__extension__ VuDescStateSplit desc[];
 } VuVirtqInflight;
 
 typedef struct VuVirtqInflightDesc {
