@@ -3,7 +3,7 @@
 # What Debian 12 packages which job needs; read by scripts/demo and scripts/test.
 
 packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev"
-packages_check="$packages_build libcmocka-dev mandoc"
+packages_check="$packages_build libcmocka-dev libglib2.0-dev mandoc"
 packages_clang="clang libclang-rt-14-dev llvm"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \

@@ -378,7 +378,7 @@ typedef struct VuVirtqInflight {
 	uint16_t desc_num;
 	uint16_t last_batch_head;
 	uint16_t used_idx;
-	__extension__ VuDescStateSplit desc[];
+	VuDescStateSplit desc[];
 } VuVirtqInflight;
 
 typedef struct VuVirtqInflightDesc {
