@@ -858,12 +858,17 @@ static void a_kick_eventfd_that_is_none(void **state)
 /* Some monitors use a pipe for calls; when they die, so must not we. */
 static void calls_over_what_can_close(bool use_pipe)
 {
-	struct pair *p = pair_ready(NULL);
-	struct vu_frontend_queue *q = pair_queue(p, 0, 16, 0, VU_FRONTEND_POLL_CALLS);
+	struct pair *p = pair_new(NULL);
 	struct vu_frontend_buf bad = {1ULL << 40, 64, true};
+	struct vu_frontend_queue *q;
 	uint64_t value = 0;
 	int fds[2];
 
+	/* Without an event index there is a call for each. */
+	check_ok(p, vu_frontend_negotiate(p->fe, VU_BIT(VU__F_VERSION_1), PAIR_ALL));
+	assert_int_equal(vu_frontend_add_memory(p->fe, 0, 1 << 20, 0), 0);
+	check_ok(p, vu_frontend_share_memory(p->fe));
+	q = pair_queue(p, 0, 16, 0, VU_FRONTEND_POLL_CALLS);
 	assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
 	if (use_pipe)
 		assert_int_equal(pipe(fds), 0);
