@@ -27,6 +27,7 @@
 #define HELD	32
 #define MEMORY	0x40000
 #define UADDR	0x7f0000000000ULL
+#define SHARED	0x4000 /* bytes of a dirty log: enough for every region there is */
 
 static struct session {
 	VuDev dev;
@@ -177,12 +178,24 @@ static void release_held(void)
 	s.nheld = 0;
 }
 
+/* For a dirty log, or for requests in flight. */
+static int shared_file(void)
+{
+	int fd = memfd_create("shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd >= 0 && ftruncate(fd, SHARED)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 /* An fd of a kind the input chooses. */
 static int make_fd(struct input *in)
 {
 	int pair[2], fd;
 
-	switch (take8(in) % 6) {
+	switch (take8(in) % 8) {
 	case 0:
 	case 1:
 		return dup(s.memfd);
@@ -195,6 +208,14 @@ static int make_fd(struct input *in)
 			return -1;
 		close(pair[1]);
 		return pair[0];
+	case 5:
+		/* Nobody reads it: the next signal would be SIGPIPE. */
+		if (pipe(pair))
+			return -1;
+		close(pair[0]);
+		return pair[1];
+	case 6:
+		return shared_file();
 	default:
 		fd = memfd_create("small", MFD_CLOEXEC);
 		if (fd >= 0 && ftruncate(fd, take8(in) * 4096))
@@ -211,7 +232,12 @@ static bool wants_memory(uint32_t request)
 static bool wants_event(uint32_t request)
 {
 	return request == VU__SET_VRING_KICK || request == VU__SET_VRING_CALL ||
-	       request == VU__SET_VRING_ERR;
+	       request == VU__SET_VRING_ERR || request == VU__SET_LOG_FD;
+}
+
+static bool wants_shared_file(uint32_t request)
+{
+	return request == VU__SET_LOG_BASE || request == VU__SET_INFLIGHT_FD;
 }
 
 /* The payload of a right message, which the input then may spoil. */
@@ -223,12 +249,13 @@ static void plausible(struct vu__msg *m, struct input *in)
 	switch (m->request) {
 	case VU__SET_FEATURES:
 		m->payload.u64 = VU_BIT(VU__F_VERSION_1) |
-				 (uint64_t)take8(in) << VU__F_INDIRECT_DESC;
+				 (uint64_t)take8(in) << VU__F_LOG_ALL;
 		break;
 	case VU__SET_PROTOCOL_FEATURES:
 		m->payload.u64 = VU_BIT(VU__PF_MQ) | VU_BIT(VU__PF_CONFIG) |
 				 VU_BIT(VU__PF_REPLY_ACK) | VU_BIT(VU__PF_BACKEND_REQ) |
-				 VU_BIT(VU__PF_RESET_DEVICE) |
+				 VU_BIT(VU__PF_RESET_DEVICE) | VU_BIT(VU__PF_LOG_SHMFD) |
+				 VU_BIT(VU__PF_INFLIGHT_SHMFD) |
 				 VU_BIT(VU__PF_CONFIGURE_MEM_SLOTS);
 		break;
 	case VU__SET_MEM_TABLE:
@@ -248,6 +275,8 @@ static void plausible(struct vu__msg *m, struct input *in)
 	case VU__SET_VRING_ADDR:
 		m->payload.addr = (struct vhost_vring_addr){
 			.index = queue,
+			.flags = 1 << VHOST_VRING_F_LOG,
+			.log_guest_addr = queue * 0x10000 + 0x8000,
 			.desc_user_addr = UADDR + queue * 0x10000,
 			.avail_user_addr = UADDR + queue * 0x10000 + 0x4000,
 			.used_user_addr = UADDR + queue * 0x10000 + 0x8000};
@@ -260,6 +289,14 @@ static void plausible(struct vu__msg *m, struct input *in)
 	case VU__SET_CONFIG:
 		m->payload.config.offset = take8(in);
 		m->payload.config.size = 8;
+		break;
+	case VU__SET_LOG_BASE:
+		m->payload.log.size = SHARED;
+		break;
+	case VU__GET_INFLIGHT_FD:
+	case VU__SET_INFLIGHT_FD:
+		m->payload.inflight = (struct vu__inflight_payload){
+			.mmap_size = SHARED, .num_queues = QUEUES, .queue_size = 128};
 		break;
 	default:
 		m->payload.state.index = queue;
@@ -286,11 +323,13 @@ static void attach(struct vu__msg *m, struct input *in, bool usual)
 
 	if (usual)
 		want = wants_memory(m->request) || wants_event(m->request) ||
+		       wants_shared_file(m->request) ||
 		       m->request == VU__SET_BACKEND_REQ_FD;
 	while (m->nfds < want) {
-		int fd = usual && wants_memory(m->request) ? dup(s.memfd) :
-			 usual && wants_event(m->request)  ? eventfd(0, EFD_CLOEXEC) :
-							     make_fd(in);
+		int fd = usual && wants_memory(m->request)	? dup(s.memfd) :
+			 usual && wants_event(m->request)	? eventfd(0, EFD_CLOEXEC) :
+			 usual && wants_shared_file(m->request) ? shared_file() :
+								  make_fd(in);
 
 		if (fd < 0)
 			return;
