@@ -6,6 +6,7 @@
 #ifndef VU_BASE_SYS_H
 #define VU_BASE_SYS_H
 
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -17,7 +18,12 @@ struct vu__sys {
 	int (*munmap)(void *addr, size_t len);
 	int (*memfd_create)(const char *name, unsigned int flags);
 	int (*ftruncate)(int fd, off_t len);
+	int (*userfaultfd)(int flags);
+	int (*open)(const char *path, int flags, ...);
+	int (*ioctl)(int fd, unsigned long request, ...);
 	void *(*calloc)(size_t n, size_t size);
+	int (*thread_create)(pthread_t *thread, const pthread_attr_t *attr,
+			     void *(*run)(void *), void *opaque);
 };
 
 /* Written by tests only, before any thread is started. */

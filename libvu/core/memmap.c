@@ -79,6 +79,7 @@ int vu__region_new(const struct vu__region_desc *desc, int fd, struct vu__region
 	/* A guest's memory has no place in a core dump; failing to say so is no harm. */
 	(void)madvise(r->map_addr, len, MADV_DONTDUMP);
 	r->map_len = len;
+	r->page = page;
 	r->host = (uint8_t *)r->map_addr + skip;
 	r->desc = *desc;
 	r->refs = 1;

@@ -28,6 +28,7 @@ struct vu__region {
 	uint8_t *host; /* of desc.gpa */
 	void *map_addr;
 	size_t map_len;
+	size_t page; /* unit of the mapping: a huge page's size on hugetlbfs */
 	unsigned int refs;
 };
 
