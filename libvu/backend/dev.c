@@ -66,6 +66,7 @@ static struct vu__dev *priv_new(VuDev *dev, uint16_t max_queues, vu_read_msg_cb 
 	d->drain_ms = DRAIN_DEFAULT_MS;
 	d->log_reply_size = sizeof(struct vu__log_payload);
 	pthread_mutex_init(&d->log_lock, NULL);
+	vu__postcopy_init(&d->postcopy);
 	return d;
 }
 
@@ -130,6 +131,7 @@ void vu_deinit(VuDev *dev)
 
 	if (!d)
 		return;
+	vu__postcopy_abandon(d);
 	/* The device's threads have ended, and what its callbacks need may be gone. */
 	memset(&d->ext, 0, sizeof(d->ext));
 	for (unsigned int i = 0; i < dev->max_queues; i++)
@@ -140,6 +142,8 @@ void vu_deinit(VuDev *dev)
 	vu__drain_destroy(d);
 	vu__channel_set(d, -1);
 	vu__msg_close_fds(&d->in);
+	vu__postcopy_destroy(&d->postcopy);
+	vu__memmap_put(d->next_map);
 	vu__memmap_put(d->map);
 	pthread_mutex_destroy(&dev->slave_mutex);
 	free(d->queues);
@@ -147,6 +151,8 @@ void vu_deinit(VuDev *dev)
 	free(d);
 	dev->vq = NULL;
 	dev->priv = NULL;
+	dev->postcopy_ufd = -1;
+	dev->postcopy_listening = false;
 	dev->nregions = 0;
 	dev->max_queues = 0;
 	dev->sock = -1;
@@ -159,6 +165,7 @@ bool vu_reconnect(VuDev *dev, int socket)
 	vu_read_msg_cb read_msg = d->read_msg;
 	unsigned int drain_ms = d->drain_ms, log_reply_size = d->log_reply_size;
 	uint16_t max_queues = dev->max_queues;
+	enum vu__can_postcopy can_postcopy = d->can_postcopy;
 
 	vu_stop_queues(dev);
 	vu_deinit(dev);
@@ -168,19 +175,27 @@ bool vu_reconnect(VuDev *dev, int socket)
 	dev->priv->ext = ext;
 	dev->priv->drain_ms = drain_ms;
 	dev->priv->log_reply_size = log_reply_size;
+	dev->priv->can_postcopy = can_postcopy;
 	return true;
+}
+
+void vu__dev_stop_queues(struct vu__dev *d)
+{
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		if (d->pub->vq[i].started)
+			vu__queue_begin_stop(&d->queues[i]);
+		vu__queue_end_stop(&d->queues[i]);
+	}
+	d->nstopping = 0;
 }
 
 void vu_stop_queues(VuDev *dev)
 {
 	struct vu__dev *d = vu__dev_of(dev);
 
-	for (unsigned int i = 0; i < dev->max_queues; i++) {
-		if (dev->vq[i].started)
-			vu__queue_begin_stop(&d->queues[i]);
-		vu__queue_end_stop(&d->queues[i]);
-	}
-	d->nstopping = 0;
+	/* Their threads may be waiting for memory. */
+	vu__postcopy_abandon(d);
+	vu__dev_stop_queues(d);
 }
 
 int vu__refuse(struct vu__dev *d, int err, const char *fmt, ...)

@@ -12,6 +12,7 @@
 #include "core/dirtylog.h"
 #include "core/inflight.h"
 #include "core/memmap.h"
+#include "core/postcopy.h"
 #include "core/ring.h"
 #include "libvu/ext.h"
 #include "wire/sock.h"
@@ -58,6 +59,8 @@ struct vu__transfer {
 	int result;  /* of the last one: 0 or -errno */
 };
 
+enum vu__can_postcopy { VU__POSTCOPY_UNKNOWN, VU__POSTCOPY_NO, VU__POSTCOPY_YES };
+
 struct vu__dev {
 	VuDev *pub;
 	vu_read_msg_cb read_msg;
@@ -80,6 +83,11 @@ struct vu__dev {
 	int drained_fd;	 /* eventfd: a stopping queue has nothing in flight */
 	int drain_timer; /* timerfd */
 	unsigned int drain_ms;
+	struct vu__postcopy postcopy;
+	enum vu__can_postcopy can_postcopy;
+	/* A memory table that nobody may use before the front-end has acknowledged it. */
+	struct vu__memmap *next_map;
+	bool next_by_regions; /* made by ADD_MEM_REG, not by SET_MEM_TABLE */
 	char why[256]; /* why the request at hand was refused */
 };
 
@@ -120,6 +128,9 @@ int vu__refuse(struct vu__dev *d, int err, const char *fmt, ...) VU_PRINTF(3, 4)
 /* The connection cannot go on: marks it broken and calls the panic callback, once.
  * Any thread. */
 void vu__dev_panic(struct vu__dev *d, const char *fmt, ...) VU_PRINTF(2, 3);
+
+/* Stops every queue and forgets what is in flight; the connection goes on. */
+void vu__dev_stop_queues(struct vu__dev *d);
 
 /* Shows the memory map in the public structure. */
 void vu__dev_mirror_regions(struct vu__dev *d);
@@ -181,6 +192,41 @@ void vu__drain_force(struct vu__dev *d);
 /* Releases the fds. */
 void vu__drain_destroy(struct vu__dev *d);
 
+/* --- memory: req_memory.c --- */
+
+/* Makes @map the device's, if every running ring is in it and the log has room for it. */
+VU_MUST_CHECK int vu__memory_use(struct vu__dev *d, struct vu__memmap *map);
+
+/* --- postcopy: req_postcopy.c --- */
+
+/* Whether this host can do it.  Says why not, once. */
+bool vu__postcopy_offered(struct vu__dev *d);
+
+/* Whether a page that is touched may be missing.  Any thread. */
+static inline bool vu__postcopy_listening(const VuDev *dev)
+{
+	return VU_UNLIKELY(__atomic_load_n(&dev->postcopy_listening, __ATOMIC_RELAXED));
+}
+
+/* Registers what is new in @map, which is used when the front-end acknowledges it. */
+VU_MUST_CHECK int vu__postcopy_defer(struct vu__dev *d, struct vu__memmap *map,
+				     bool by_regions);
+
+/*
+ * Sees every message first.  True, and *@ret is its result, if it acknowledges a memory
+ * table, or may not come before that.
+ */
+bool vu__postcopy_filter(struct vu__dev *d, const struct vu__msg *m, int *ret);
+
+/* Pops an element of which all that the device reads has come.  Queue's thread. */
+void *vu__postcopy_pop(struct vu__queue *q, size_t size);
+
+/* The connection ends, perhaps too early for the memory: frees those who wait for it. */
+void vu__postcopy_abandon(struct vu__dev *d);
+
+/* ... which is reported, if vu_dispatch() finds it out. */
+void vu__postcopy_cut_off(struct vu__dev *d);
+
 /* --- the dirty log: req_log.c --- */
 
 /* Tells every queue of the log, as features, log and eventfd are now. */
@@ -240,6 +286,7 @@ vu__handler vu__req_get_features, vu__req_set_features, vu__req_set_owner,
 	vu__req_get_queue_num, vu__req_reset_device;
 vu__handler vu__req_set_mem_table, vu__req_add_mem_reg, vu__req_rem_mem_reg,
 	vu__req_get_max_mem_slots;
+vu__handler vu__req_postcopy_advise, vu__req_postcopy_listen, vu__req_postcopy_end;
 vu__handler vu__req_set_vring_num, vu__req_set_vring_addr, vu__req_set_vring_base,
 	vu__req_get_vring_base, vu__req_skip_drain, vu__req_set_vring_kick, vu__req_set_vring_call,
 	vu__req_set_vring_err, vu__req_set_vring_enable, vu__req_vring_kick;

@@ -42,6 +42,9 @@ static vu__handler *const handlers[VU__REQUEST_COUNT] = {
 	[VU__SET_BACKEND_REQ_FD] = vu__req_set_backend_req_fd,
 	[VU__GET_CONFIG] = vu__req_get_config,
 	[VU__SET_CONFIG] = vu__req_set_config,
+	[VU__POSTCOPY_ADVISE] = vu__req_postcopy_advise,
+	[VU__POSTCOPY_LISTEN] = vu__req_postcopy_listen,
+	[VU__POSTCOPY_END] = vu__req_postcopy_end,
 	[VU__RESET_DEVICE] = vu__req_reset_device,
 	[VU__VRING_KICK] = vu__req_vring_kick,
 	[VU__SET_DEVICE_STATE_FD] = vu__req_set_device_state_fd,
@@ -202,6 +205,8 @@ static int run(struct vu__dev *d, struct vu__msg *m)
 	int queue = vu__msg_queue(m, VU__TO_BACKEND);
 	int ret;
 
+	if (vu__postcopy_filter(d, m, &ret))
+		return ret;
 	ret = vu__msg_check_request(m, VU__TO_BACKEND, d->why, sizeof(d->why));
 	if (ret)
 		return ret;
@@ -239,10 +244,16 @@ static bool report_failure(struct vu__dev *d, struct vu__msg *m, bool wants_ack,
 	return false;
 }
 
+/* QEMU waits for the answer to POSTCOPY_LISTEN, with REPLY_ACK negotiated or not. */
+static bool is_ack_wanted(const struct vu__dev *d, const struct vu__msg *m)
+{
+	return m->flags & VU__FLAG_NEED_REPLY &&
+	       (vu__dev_has(d, VU__PF_REPLY_ACK) || m->request == VU__POSTCOPY_LISTEN);
+}
+
 static bool serve(struct vu__dev *d, struct vu__msg *m)
 {
-	bool wants_ack =
-		m->flags & VU__FLAG_NEED_REPLY && vu__dev_has(d, VU__PF_REPLY_ACK);
+	bool wants_ack = is_ack_wanted(d, m);
 	int ret;
 
 	vu__debug(VU__DEBUG_MSG, "%s flags 0x%x size %u fds %u", request_name(m->request),
@@ -269,14 +280,11 @@ static bool serve(struct vu__dev *d, struct vu__msg *m)
 	return !vu__dev_broken(d->pub);
 }
 
-bool vu_dispatch(VuDev *dev)
+static bool dispatch(struct vu__dev *d)
 {
-	struct vu__dev *d = vu__dev_of(dev);
 	bool ok;
 	int ret;
 
-	if (vu__dev_broken(dev))
-		return false;
 	ret = receive(d, &d->in);
 	if (ret == 0)
 		return false;
@@ -294,5 +302,15 @@ bool vu_dispatch(VuDev *dev)
 	__atomic_store_n(&d->in_dispatch, true, __ATOMIC_RELEASE);
 	ok = serve(d, &d->in);
 	__atomic_store_n(&d->in_dispatch, false, __ATOMIC_RELEASE);
+	return ok;
+}
+
+bool vu_dispatch(VuDev *dev)
+{
+	struct vu__dev *d = vu__dev_of(dev);
+	bool ok = !vu__dev_broken(dev) && !vu__postcopy_lost(&d->postcopy) && dispatch(d);
+
+	if (!ok)
+		vu__postcopy_cut_off(d);
 	return ok;
 }

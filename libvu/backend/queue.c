@@ -32,6 +32,8 @@ void *vu_queue_pop(VuDev *dev, VuVirtq *vq, size_t sz)
 {
 	if (vu__dev_broken(dev))
 		return NULL;
+	if (vu__postcopy_listening(dev))
+		return vu__postcopy_pop(vu__queue_of(vq), sz);
 	return vu__ring_pop(ring_of(dev, vq), sz);
 }
 

@@ -63,6 +63,8 @@ static uint64_t offered_protocol_features(struct vu__dev *d)
 		offer |= VU_BIT(VU__PF_DEVICE_STATE);
 	if (d->ext.cancel)
 		offer |= HAND_OVER_FEATURES;
+	if (vu__postcopy_offered(d))
+		offer |= VU_BIT(VU__PF_PAGEFAULT);
 	if (iface->get_protocol_features)
 		offer |= iface->get_protocol_features(d->pub) & DEVICE_PROTOCOL_FEATURES;
 	return offer;
@@ -175,7 +177,7 @@ int vu__req_reset_device(struct vu__dev *d, struct vu__msg *m)
 	VuDev *dev = d->pub;
 
 	(void)m;
-	vu_stop_queues(dev);
+	vu__dev_stop_queues(d);
 	vu__inflight_forget(d);
 	for (unsigned int i = 0; i < dev->max_queues; i++) {
 		VuVirtq *vq = &dev->vq[i];

@@ -66,6 +66,9 @@ static void move_queue(struct vu__queue *q, struct vu__memmap *map, const VuRing
  */
 static void publish(struct vu__dev *d, struct vu__memmap *map, const VuRing *rings)
 {
+	/* First: a thread that has to be kept out may be waiting in an old region. */
+	if (vu__postcopy_listening(d->pub))
+		vu__postcopy_settle(&d->postcopy, map);
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
 		struct vu__queue *q = &d->queues[i];
 
@@ -85,23 +88,52 @@ static void publish(struct vu__dev *d, struct vu__memmap *map, const VuRing *rin
 	}
 }
 
-static int use_regions(struct vu__dev *d, struct vu__region *const *regions, unsigned int n)
+int vu__memory_use(struct vu__dev *d, struct vu__memmap *map)
 {
 	VU_CLEANUP_FREE VuRing *rings =
 		vu__sys.calloc(d->pub->max_queues, sizeof(*rings));
-	struct vu__memmap *map;
 	int ret;
 
 	if (!rings)
 		return -ENOMEM;
-	ret = vu__memmap_new(regions, n, &map, d->why, sizeof(d->why));
-	if (ret)
-		return ret;
 	ret = vu__log_check_map(d, d->log_data ? d->log : NULL, map);
 	if (!ret)
 		ret = resolve_all(d, map, rings);
 	if (!ret)
 		publish(d, map, rings);
+	return ret;
+}
+
+/* The map that the next change of the memory table begins with. */
+static struct vu__memmap *newest_map(struct vu__dev *d)
+{
+	return d->next_map ? d->next_map : d->map;
+}
+
+/*
+ * In postcopy what is added waits for the front-end, and with it every further change.  A
+ * region that a ring is in is not taken away unless what is added then has the ring.
+ */
+static int use_map(struct vu__dev *d, struct vu__memmap *map, bool adds, bool by_regions)
+{
+	bool listening = vu__postcopy_listening(d->pub);
+	int ret;
+
+	if (d->next_map || (adds && listening))
+		return vu__postcopy_defer(d, map, by_regions);
+	ret = vu__memory_use(d, map);
+	return ret && listening ? vu__postcopy_defer(d, map, by_regions) : ret;
+}
+
+static int use_regions(struct vu__dev *d, struct vu__region *const *regions, unsigned int n,
+		       bool adds, bool by_regions)
+{
+	struct vu__memmap *map;
+	int ret = vu__memmap_new(regions, n, &map, d->why, sizeof(d->why));
+
+	if (ret)
+		return ret;
+	ret = use_map(d, map, adds, by_regions);
 	vu__memmap_put(map);
 	return ret;
 }
@@ -118,9 +150,29 @@ static int map_region(struct vu__dev *d, const struct vu__region_payload *p, int
 	return ret;
 }
 
+/*
+ * "VHOST_USER_SET_MEM_TABLE": in postcopy the answer is the request, with addresses of
+ * this process instead of the front-end's.
+ */
+static int answer(struct vu__dev *d, struct vu__msg *m, int ret)
+{
+	if (ret)
+		vu__postcopy_prune(&d->postcopy);
+	if (ret || !d->next_map)
+		return ret;
+	vu__msg_close_fds(m);
+	vu__msg_make_reply(m, m->size);
+	return VU__REPLY;
+}
+
+static void show_address(struct vu__region_payload *p, const struct vu__region *r)
+{
+	p->uaddr = (uintptr_t)r->host;
+}
+
 int vu__req_set_mem_table(struct vu__dev *d, struct vu__msg *m)
 {
-	const struct vu__mem_table_payload *table = &m->payload.mem_table;
+	struct vu__mem_table_payload *table = &m->payload.mem_table;
 	struct vu__region *regions[VU__REGIONS_MAX] = {NULL};
 	unsigned int n = 0;
 	int ret = 0;
@@ -130,11 +182,13 @@ int vu__req_set_mem_table(struct vu__dev *d, struct vu__msg *m)
 	if (ret)
 		n--;
 	else
-		ret = use_regions(d, regions, n);
+		ret = use_regions(d, regions, n, true, false);
 	/* The map has references of its own. */
-	while (n--)
+	while (n--) {
+		show_address(&table->regions[n], regions[n]);
 		vu__region_put(regions[n]);
-	return ret;
+	}
+	return answer(d, m, ret);
 }
 
 int vu__req_get_max_mem_slots(struct vu__dev *d, struct vu__msg *m)
@@ -147,8 +201,9 @@ int vu__req_get_max_mem_slots(struct vu__dev *d, struct vu__msg *m)
 int vu__req_add_mem_reg(struct vu__dev *d, struct vu__msg *m)
 {
 	VU_CLEANUP_FREE struct vu__region **regions = NULL;
+	struct vu__memmap *map = newest_map(d);
 	struct vu__region *added;
-	unsigned int n = d->map->n;
+	unsigned int n = map->n;
 	int ret;
 
 	if (n == VU__MAX_REGIONS)
@@ -159,11 +214,12 @@ int vu__req_add_mem_reg(struct vu__dev *d, struct vu__msg *m)
 	ret = map_region(d, &m->payload.mem_reg.region, m->fds[0], &added);
 	if (ret)
 		return ret;
-	memcpy(regions, d->map->regions, n * sizeof(*regions));
+	memcpy(regions, map->regions, n * sizeof(*regions));
 	regions[n] = added;
-	ret = use_regions(d, regions, n + 1);
+	ret = use_regions(d, regions, n + 1, true, true);
+	show_address(&m->payload.mem_reg.region, added);
 	vu__region_put(added);
-	return ret;
+	return answer(d, m, ret);
 }
 
 /* The file offset plays no part: guest address, front-end address and size are the key. */
@@ -177,17 +233,18 @@ int vu__req_rem_mem_reg(struct vu__dev *d, struct vu__msg *m)
 {
 	struct vu__region_desc key = desc_of(d, &m->payload.mem_reg.region);
 	VU_CLEANUP_FREE struct vu__region **regions = NULL;
+	struct vu__memmap *map = newest_map(d);
 	unsigned int n = 0;
 
-	regions = vu__sys.calloc(d->map->n + 1, sizeof(*regions));
+	regions = vu__sys.calloc(map->n + 1, sizeof(*regions));
 	if (!regions)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < d->map->n; i++) {
-		if (!is_region(d->map->regions[i], &key))
-			regions[n++] = d->map->regions[i];
+	for (unsigned int i = 0; i < map->n; i++) {
+		if (!is_region(map->regions[i], &key))
+			regions[n++] = map->regions[i];
 	}
-	if (n == d->map->n)
+	if (n == map->n)
 		return vu__refuse(d, -ENOENT, "no region of 0x%llx bytes at 0x%llx",
 				  (unsigned long long)key.size, (unsigned long long)key.gpa);
-	return use_regions(d, regions, n);
+	return use_regions(d, regions, n, false, true);
 }

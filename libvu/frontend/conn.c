@@ -111,6 +111,9 @@ int vu__fe_fail(struct vu_frontend *fe, int err, const char *fmt, ...)
 /* Whether the protocol wants an answer, beside an ack. */
 static bool has_reply(const struct vu_frontend *fe, const struct vu__msg_info *info)
 {
+	/* In postcopy the back-end says where it has mapped the memory. */
+	if (info->number == VU__SET_MEM_TABLE || info->number == VU__ADD_MEM_REG)
+		return fe->listening;
 	switch ((enum vu__reply_rule)info->reply_rule) {
 	case VU__REPLY_ALWAYS:
 		return true;

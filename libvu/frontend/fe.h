@@ -13,6 +13,8 @@ struct vu_frontend {
 	int channel; /* our end of the back-end's channel, or -1 */
 	int timeout_ms;
 	bool ask_acks;
+	bool listening; /* between POSTCOPY_LISTEN and POSTCOPY_END */
+	uint32_t table_request; /* the last about memory that waits for our ack, or 0 */
 	uint64_t features;
 	uint64_t protocol_features;
 	struct vu_frontend_region *regions;

@@ -73,7 +73,7 @@ int vu_frontend_add_memory(struct vu_frontend *fe, uint64_t gpa, uint64_t size,
 	}
 	fe->regions = regions;
 	regions[fe->nregions] = (struct vu_frontend_region){
-		gpa, size, (uintptr_t)mem, offset, vu__steal_fd(&fd), mem};
+		gpa, size, (uintptr_t)mem, offset, vu__steal_fd(&fd), mem, 0};
 	return (int)fe->nregions++;
 }
 
@@ -82,9 +82,37 @@ static struct vu__region_payload payload_of(const struct vu_frontend_region *r)
 	return (struct vu__region_payload){r->gpa, r->size, r->uaddr, r->offset};
 }
 
+/* In postcopy the answer is the request with the back-end's address. */
+static int note_base(struct vu_frontend *fe, unsigned int region,
+		     const struct vu__region_payload *answer)
+{
+	struct vu_frontend_region *r = &fe->regions[region];
+
+	if (answer->gpa != r->gpa || answer->size != r->size || !answer->uaddr)
+		return vu__fe_fail(fe, -EPROTO, "for region %u the back-end answers with 0x%llx "
+				   "bytes at 0x%llx", region, (unsigned long long)answer->size,
+				   (unsigned long long)answer->gpa);
+	r->backend = answer->uaddr;
+	return 0;
+}
+
+static int note_table(struct vu_frontend *fe, const struct vu__msg *m, uint32_t sent)
+{
+	int ret = 0;
+
+	if (m->size != sent || m->payload.mem_table.nregions != fe->nregions)
+		return vu__fe_fail(fe, -EPROTO, "SET_MEM_TABLE of %u bytes answered with %u",
+				   sent, m->size);
+	for (unsigned int i = 0; i < fe->nregions && !ret; i++)
+		ret = note_base(fe, i, &m->payload.mem_table.regions[i]);
+	return ret;
+}
+
 static int set_mem_table(struct vu_frontend *fe)
 {
 	struct vu__msg m;
+	uint32_t size;
+	int ret;
 
 	vu__msg_init(&m, VU__SET_MEM_TABLE);
 	m.payload.mem_table.nregions = fe->nregions;
@@ -93,8 +121,12 @@ static int set_mem_table(struct vu_frontend *fe)
 		m.fds[i] = fe->regions[i].fd;
 	}
 	m.nfds = fe->nregions;
-	m.size = 8 + fe->nregions * sizeof(struct vu__region_payload);
-	return vu__fe_call(fe, &m);
+	m.size = size = 8 + fe->nregions * sizeof(struct vu__region_payload);
+	ret = vu__fe_call(fe, &m);
+	if (ret || !fe->listening)
+		return ret;
+	fe->table_request = VU__SET_MEM_TABLE;
+	return note_table(fe, &m, size);
 }
 
 int vu_frontend_share_memory(struct vu_frontend *fe)
@@ -112,6 +144,7 @@ static int call_region(struct vu_frontend *fe, uint32_t request, unsigned int re
 		       bool with_fd)
 {
 	struct vu__msg m;
+	int ret;
 
 	if (region >= fe->nregions)
 		return vu__fe_fail(fe, -EINVAL, "region %u of %u", region, fe->nregions);
@@ -122,7 +155,11 @@ static int call_region(struct vu_frontend *fe, uint32_t request, unsigned int re
 		m.fds[0] = fe->regions[region].fd;
 		m.nfds = 1;
 	}
-	return vu__fe_call(fe, &m);
+	ret = vu__fe_call(fe, &m);
+	if (ret || !fe->listening)
+		return ret;
+	fe->table_request = request;
+	return with_fd ? note_base(fe, region, &m.payload.mem_reg.region) : 0;
 }
 
 int vu_frontend_add_mem_reg(struct vu_frontend *fe, unsigned int region)

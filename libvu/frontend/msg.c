@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frontend/fe.h"
+#include "wire/sock.h"
 
 int vu_frontend_get_features(struct vu_frontend *fe, uint64_t *features)
 {
@@ -280,14 +281,36 @@ int vu_frontend_postcopy_advise(struct vu_frontend *fe, int *fd)
 
 	vu__msg_init(&m, VU__POSTCOPY_ADVISE);
 	ret = vu__fe_call(fe, &m);
-	if (!ret)
-		*fd = vu__msg_take_fd(&m, 0);
-	return ret;
+	if (ret)
+		return ret;
+	*fd = vu__msg_take_fd(&m, 0);
+	if (*fd < 0)
+		return vu__fe_fail(fe, -EREMOTEIO, "POSTCOPY_ADVISE: the back-end gives no "
+				   "userfaultfd");
+	return 0;
 }
 
 int vu_frontend_postcopy_listen(struct vu_frontend *fe)
 {
-	return call_empty(fe, VU__POSTCOPY_LISTEN);
+	int ret = call_empty(fe, VU__POSTCOPY_LISTEN);
+
+	if (!ret)
+		fe->listening = true;
+	return ret;
+}
+
+/* No answer follows, and none is asked for. */
+int vu_frontend_postcopy_ack(struct vu_frontend *fe, uint64_t result)
+{
+	struct vu__msg m;
+	int ret;
+
+	vu__msg_init(&m, fe->table_request);
+	fe->table_request = 0;
+	m.payload.u64 = result;
+	m.size = sizeof(m.payload.u64);
+	ret = vu__sock_send(fe->sock, &m, fe->timeout_ms);
+	return ret ? vu__fe_fail(fe, ret, "acknowledging memory: %s", strerror(-ret)) : 0;
 }
 
 static int get_result(struct vu_frontend *fe, uint32_t request)
@@ -303,7 +326,11 @@ static int get_result(struct vu_frontend *fe, uint32_t request)
 
 int vu_frontend_postcopy_end(struct vu_frontend *fe)
 {
-	return get_result(fe, VU__POSTCOPY_END);
+	int ret = get_result(fe, VU__POSTCOPY_END);
+
+	if (!ret)
+		fe->listening = false;
+	return ret;
 }
 
 static void make_inflight(struct vu__msg *m, uint64_t size, uint64_t offset, uint16_t queues,

@@ -32,7 +32,6 @@ static void features_and_owner(void **state)
 	/* Of those beyond, what the device has asked for. */
 	assert_int_equal(pf & ~(BIT(VU__PF_STATUS) - 1), BIT(VU__PF_GPA_ADDRESSES));
 	assert_true(f & BIT(VU__F_LOG_ALL) && pf & BIT(VU__PF_LOG_SHMFD));
-	assert_false(pf & BIT(VU__PF_PAGEFAULT));
 	/* SET_PROTOCOL_FEATURES works before SET_FEATURES, acked or not. */
 	check_ok(p, vu_frontend_set_protocol_features(p->fe, BIT(VU__PF_REPLY_ACK)));
 	check_ok(p, vu_frontend_set_features(p->fe, BIT(VU__F_VERSION_1)));

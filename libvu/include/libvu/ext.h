@@ -103,7 +103,8 @@ int vu_set_ext_ops(VuDev *dev, const struct vu_ext_ops *ops);
  *
  * Calls queue_set_started(false) for each, as VHOST_USER_GET_VRING_BASE does, and
  * forgets what is then still in flight.  For a device that must finish with its threads
- * before vu_deinit(), which does not call back.
+ * before vu_deinit(), which does not call back.  Threads that wait for a page in
+ * postcopy are freed first; see vu_set_postcopy().
  */
 void vu_stop_queues(VuDev *dev);
 
@@ -172,6 +173,25 @@ void vu_log_write(VuDev *dev, uint64_t gpa, uint64_t len);
  * Returns: 0; -EINVAL for other sizes.
  */
 int vu_set_log_reply_size(VuDev *dev, unsigned int bytes);
+
+/**
+ * vu_set_postcopy - whether postcopy migration may be offered
+ * @dev: after vu_init(), before the first vu_dispatch()
+ * @offer: true unless set; it is offered if the host can do it (userfaultfd for shared
+ *	memory and huge pages, with the right to serve faults of the kernel), else the
+ *	reason is logged once a process
+ *
+ * VHOST_USER_PROTOCOL_F_PAGEFAULT.  While memory is still to come, whoever touches a
+ * missing page waits for the front-end: a queue's thread inside vu_queue_pop(), the
+ * device, the kernel in a system call on its behalf, vu_dispatch().  What an element's
+ * out_sg points to has come when vu_queue_pop() returns it.  A thread of the library's
+ * own looks on: when the front-end leaves, the waiting ends, missing pages read as
+ * zeroes in this process only, nothing is popped any more and vu_dispatch() says false.
+ *
+ * A userfaultfd gives its holder a say over this process's address space, beyond the
+ * guest's memory: offer it to a front-end that is trusted so far, and to no other.
+ */
+void vu_set_postcopy(VuDev *dev, bool offer);
 
 /**
  * vu_get_region_count - how many regions of memory the guest has

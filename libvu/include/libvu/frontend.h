@@ -165,9 +165,33 @@ int vu_frontend_gpu_set_socket(struct vu_frontend *fe, int fd);
 int vu_frontend_set_log_base(struct vu_frontend *fe, int fd, uint64_t size, uint64_t offset);
 int vu_frontend_set_log_fd(struct vu_frontend *fe, int fd);
 
-/* *@fd becomes the caller's. */
+/**
+ * vu_frontend_postcopy_advise - ask for a userfaultfd of the back-end's memory
+ * @fe: the front-end; PAGEFAULT must have been negotiated
+ * @fd: out; becomes the caller's, who reads the back-end's page faults there
+ *
+ * A destination's steps of a postcopy migration ("Migration"): this call;
+ * vu_frontend_postcopy_listen(); vu_frontend_share_memory(), which then also gets the
+ * addresses that faults will have; vu_frontend_postcopy_ack(); start queues; for each
+ * fault put the page into the region's file (UFFDIO_COPY to where it is mapped here) and
+ * wake (UFFDIO_WAKE) the back-end's page; vu_frontend_postcopy_end(); close @fd.
+ */
 int vu_frontend_postcopy_advise(struct vu_frontend *fe, int *fd);
+
+/* Memory shared from now on has pages to come.  None may have been shared yet. */
 int vu_frontend_postcopy_listen(struct vu_frontend *fe);
+
+/**
+ * vu_frontend_postcopy_ack - allow the back-end to touch what was just shared
+ * @fe: the front-end
+ * @result: 0; anything else: its faults cannot be served, it is to keep the old table
+ *
+ * Once after vu_frontend_share_memory(), or after a number of vu_frontend_add_mem_reg()
+ * and vu_frontend_rem_mem_reg(), between listen and end.
+ */
+int vu_frontend_postcopy_ack(struct vu_frontend *fe, uint64_t result);
+
+/* All pages have come; nobody waits for one any more. */
 int vu_frontend_postcopy_end(struct vu_frontend *fe);
 
 /* *@fd becomes the caller's, and is -1 with *@size 0 if the back-end has none to give. */
@@ -249,7 +273,7 @@ int vu_frontend_add_memory(struct vu_frontend *fe, uint64_t gpa, uint64_t size,
  * @fe: the front-end
  *
  * With SET_MEM_TABLE for up to 8, with ADD_MEM_REG for more, which must have been
- * negotiated.
+ * negotiated.  In postcopy vu_frontend_postcopy_ack() must follow.
  */
 int vu_frontend_share_memory(struct vu_frontend *fe);
 
@@ -264,6 +288,7 @@ struct vu_frontend_region {
 	uint64_t offset; /* in fd */
 	int fd;		/* the front-end's */
 	void *mem;
+	uint64_t backend; /* where the back-end has it, if shared in postcopy; else 0 */
 };
 
 /**

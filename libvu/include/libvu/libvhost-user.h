@@ -544,8 +544,8 @@ void vu_deinit(VuDev *dev);
  * kept, and acted on by the call that reads its end.
  *
  * Returns: true to go on; false when the connection is over: the front-end closed it
- * (nothing is reported), or the message could not be served (panic was called).  Then
- * call vu_deinit().
+ * (nothing is reported, but in the middle of postcopy), or the message could not be
+ * served (panic was called).  Then call vu_deinit().
  */
 bool vu_dispatch(VuDev *dev);
 
