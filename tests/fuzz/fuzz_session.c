@@ -45,7 +45,8 @@ static struct session {
 	int memfd;
 } s;
 
-static int mappings;
+/* The guard of postcopy unmaps, too. */
+static _Atomic int mappings;
 
 static void *counting_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
@@ -194,6 +195,7 @@ static int shared_file(void)
 static int make_fd(struct input *in)
 {
 	int pair[2], fd;
+	off_t size;
 
 	switch (take8(in) % 8) {
 	case 0:
@@ -218,7 +220,9 @@ static int make_fd(struct input *in)
 		return shared_file();
 	default:
 		fd = memfd_create("small", MFD_CLOEXEC);
-		if (fd >= 0 && ftruncate(fd, take8(in) * 4096))
+		size = take8(in) * 4096;
+		/* Nobody here would serve the fault of a missing page in postcopy. */
+		if (fd >= 0 && size && fallocate(fd, 0, 0, size))
 			return -1;
 		return fd;
 	}
@@ -256,6 +260,7 @@ static void plausible(struct vu__msg *m, struct input *in)
 				 VU_BIT(VU__PF_REPLY_ACK) | VU_BIT(VU__PF_BACKEND_REQ) |
 				 VU_BIT(VU__PF_RESET_DEVICE) | VU_BIT(VU__PF_LOG_SHMFD) |
 				 VU_BIT(VU__PF_INFLIGHT_SHMFD) |
+				 VU_BIT(VU__PF_PAGEFAULT) |
 				 VU_BIT(VU__PF_CONFIGURE_MEM_SLOTS);
 		break;
 	case VU__SET_MEM_TABLE:
@@ -337,6 +342,16 @@ static void attach(struct vu__msg *m, struct input *in, bool usual)
 	}
 }
 
+/* In postcopy a new memory table is used when this has come. */
+static bool acknowledges(struct vu__msg *m, struct input *in)
+{
+	if (!s.dev.postcopy_listening || !wants_memory(m->request) || take8(in) & 1)
+		return false;
+	m->size = sizeof(m->payload.u64);
+	m->payload.u64 = take8(in) & 1;
+	return true;
+}
+
 static void send_message(struct input *in, bool usual)
 {
 	struct vu__msg m;
@@ -344,7 +359,8 @@ static void send_message(struct input *in, bool usual)
 	vu__msg_init(&m, take8(in) % (VU__REQUEST_COUNT + 2));
 	plausible(&m, in);
 	m.size = usual_size(&m);
-	attach(&m, in, usual);
+	if (!acknowledges(&m, in))
+		attach(&m, in, usual);
 	if (!usual) {
 		uint8_t spoil = take8(in);
 
@@ -424,7 +440,7 @@ static void set_up(void)
 		s.watches[i].fd = -1;
 	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s.sv));
 	s.memfd = memfd_create("guest", MFD_CLOEXEC);
-	EXPECT(s.memfd >= 0 && !ftruncate(s.memfd, MEMORY));
+	EXPECT(s.memfd >= 0 && !fallocate(s.memfd, 0, 0, MEMORY));
 	s.mem = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, s.memfd, 0);
 	EXPECT(s.mem != MAP_FAILED);
 	EXPECT(vu_init(&s.dev, QUEUES, s.sv[1], panic, set_watch, remove_watch, &iface));

@@ -100,16 +100,11 @@ static unsigned int echo(const VuVirtqElement *e)
 	return done;
 }
 
-static void on_kick(VuDev *dev, int qidx)
+static void serve_queue(struct pair *p, VuVirtq *vq)
 {
-	struct pair *p = pair_of(dev);
-	VuVirtq *vq = vu_get_queue(dev, qidx);
 	VuVirtqElement *e;
 
-	p->handled[qidx]++;
-	if (p->mode == PAIR_NONE)
-		return;
-	while ((e = vu_queue_pop(dev, vq, sizeof(*e)))) {
+	while ((e = vu_queue_pop(&p->dev, vq, sizeof(*e)))) {
 		p->popped++;
 		if (p->mode == PAIR_HOLD) {
 			if (p->nheld == PAIR_HELD)
@@ -117,9 +112,22 @@ static void on_kick(VuDev *dev, int qidx)
 			p->held[p->nheld++] = e;
 			continue;
 		}
-		vu_queue_push(dev, vq, e, echo(e));
+		vu_queue_push(&p->dev, vq, e, echo(e));
 		free(e);
 	}
+}
+
+static void on_kick(VuDev *dev, int qidx)
+{
+	struct pair *p = pair_of(dev);
+	VuVirtq *vq = vu_get_queue(dev, qidx);
+
+	p->handled[qidx]++;
+	if (p->mode == PAIR_NONE)
+		return;
+	do
+		serve_queue(p, vq);
+	while (p->mode == PAIR_INSIST && !vu_queue_empty(dev, vq));
 	vu_queue_notify(dev, vq);
 }
 

@@ -29,6 +29,7 @@
 /* What the device does with a request. */
 enum pair_mode {
 	PAIR_ECHO, /* copy what can be read into what can be written */
+	PAIR_INSIST, /* the same, until vu_queue_empty() agrees that there is no more */
 	PAIR_HOLD, /* pop and keep */
 	PAIR_NONE, /* not even look */
 };
