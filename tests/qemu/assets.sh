@@ -89,7 +89,11 @@ make_initrd() {
     cp -r "$dir/modules" "$dir/root/modules"
     cp "$src/guest-init" "$dir/root/init"
     chmod +x "$dir/root/init"
-    ${CC:-gcc} -O2 -Wall -Wextra -static -o "$dir/root/bin/verify" "$src/verify.c" -pthread
+    local program
+    for program in verify live; do
+        ${CC:-gcc} -O2 -Wall -Wextra -static -o "$dir/root/bin/$program" \
+            "$src/$program.c" "$src/stamp.c" -pthread
+    done
     (cd "$dir/root" && find . | cpio -o -H newc --quiet) > "$dir/initrd.tmp"
     mv "$dir/initrd.tmp" "$dir/initrd"
     rm -rf "$dir/root"

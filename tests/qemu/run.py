@@ -16,32 +16,32 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from vm import Backend, Failed, Qemu  # noqa: E402
+import migrate  # noqa: E402
+from qmp import Failed  # noqa: E402
+from vm import Backend, Qemu  # noqa: E402
 
 DISK_MIB = 64
 STEP_SECONDS = 240
 
 
 class Context:
-    def __init__(self, options, qemu, name, workdir):
+    def __init__(self, options, qemu, workdir):
         self.options = options
         self.qemu = qemu
-        self.name = name
         self.workdir = workdir
         self.children = []
         self.image = os.path.join(workdir, "disk.img")
         with open(self.image, "wb") as f:
             f.truncate(DISK_MIB << 20)
 
-    def backend(self, *args):
-        b = Backend(self.options.vu_blk, os.path.join(self.workdir, "blk.sock"),
-                    self.image, *args)
+    def backend(self, *args, name="blk", program=None, env=None):
+        b = Backend(program or self.options.vu_blk,
+                    os.path.join(self.workdir, name + ".sock"), self.image, *args, env=env)
         self.children.append(b)
         return b
 
-    def guest(self, backend, *steps, **more):
-        g = Qemu(self.qemu, self.options.assets, backend.sock, steps,
-                 workdir=self.workdir, **more)
+    def guest(self, backend, *steps, qemu=None, **more):
+        g = Qemu((qemu or self.qemu).argv, self.options.assets, backend.sock, steps, **more)
         self.children.append(g)
         return g
 
@@ -55,6 +55,10 @@ class Context:
             raise Failed("vu-blk took %.1f s to end" % (time.monotonic() - begin))
         if os.path.exists(backend.sock):
             raise Failed("vu-blk left its socket behind")
+
+    @staticmethod
+    def note(words):
+        print("#   " + words, flush=True)
 
     def clean(self):
         for c in reversed(self.children):
@@ -166,19 +170,47 @@ def back_end_ends_under_load(ctx):
 
 CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
-         back_end_ends_under_load]
+         back_end_ends_under_load] + migrate.CASES
+
+
+class Version:
+    """A QEMU: what it is called, how it is started, its newest machine type."""
+
+    def __init__(self, name, argv, machine):
+        self.name = name
+        self.argv = argv
+        self.machine = machine
 
 
 def qemus(options):
-    found = []
-    if options.qemu in (None, "7"):
-        found.append(("QEMU 7.2", ["qemu-system-x86_64"]))
-    if options.qemu in (None, "10"):
-        root = os.path.join(options.assets, "qemu10/usr")
-        found.append(("QEMU 10", [os.path.join(root, "bin/qemu-system-x86_64"),
+    root = os.path.join(options.assets, "qemu10/usr")
+    found = {
+        "7": Version("QEMU 7.2", ["qemu-system-x86_64"], "pc-q35-7.2"),
+        "10": Version("QEMU 10", [os.path.join(root, "bin/qemu-system-x86_64"),
                                   "-L", os.path.join(root, "share/qemu"),
-                                  "-L", os.path.join(root, "share/seabios")]))
-    return found
+                                  "-L", os.path.join(root, "share/seabios")],
+                      "pc-q35-10.0"),
+    }
+    return [v for n, v in found.items() if options.qemu in (None, n)]
+
+
+def run(n, options, qemu, case):
+    """One case, in a folder of its own; whether it passed."""
+    workdir = tempfile.mkdtemp(prefix="vu-qemu.")
+    ctx = Context(options, qemu, workdir)
+    name = "%s: %s" % (qemu.name, case.__name__)
+    begin = time.monotonic()
+    try:
+        words = case(ctx) or ""
+        print("ok %d - %s # %.0f s %s" % (n, name, time.monotonic() - begin, words), flush=True)
+        return True
+    except Failed as e:
+        print("not ok %d - %s" % (n, name))
+        print("\n".join("# " + line for line in str(e).split("\n")), flush=True)
+        return False
+    finally:
+        ctx.clean()
+        shutil.rmtree(workdir)
 
 
 def main():
@@ -192,24 +224,8 @@ def main():
     options.vu_blk = os.path.abspath(options.vu_blk)
     cases = [c for c in CASES if not options.cases or c.__name__ in options.cases]
     runs = [(q, c) for q in qemus(options) for c in cases]
-    failed = 0
     print("1..%d" % len(runs), flush=True)
-    for n, ((version, qemu), case) in enumerate(runs, 1):
-        workdir = tempfile.mkdtemp(prefix="vu-qemu.")
-        ctx = Context(options, qemu, version, workdir)
-        name = "%s: %s" % (version, case.__name__)
-        begin = time.monotonic()
-        try:
-            words = case(ctx) or ""
-            print("ok %d - %s # %.0f s %s" % (n, name, time.monotonic() - begin, words),
-                  flush=True)
-        except Failed as e:
-            failed += 1
-            print("not ok %d - %s" % (n, name))
-            print("\n".join("# " + line for line in str(e).split("\n")), flush=True)
-        finally:
-            ctx.clean()
-            shutil.rmtree(workdir)
+    failed = [c for n, (q, c) in enumerate(runs, 1) if not run(n, options, q, c)]
     return 1 if failed else 0
 
 

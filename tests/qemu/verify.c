@@ -9,12 +9,9 @@
  *	verify zero DISK			discards and zeroes, and reads them back
  *	verify readonly DISK			a write must fail
  *
- * A sector holds its number, a seed and a generation, and noise that follows from them,
- * so a sector that is stale, misplaced or torn shows.  O_DIRECT throughout; reads land
- * in memory that changes place.
+ * O_DIRECT throughout; reads land in memory that changes place.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
@@ -28,20 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECTOR	  512u
+#include "stamp.h"
+
 #define MAX_BYTES (1u << 20)
 #define ARENA	  (4u << 20)
-
-struct stamp {
-	uint64_t sector;
-	uint64_t seed;
-	uint64_t generation;
-	uint64_t noise[SECTOR / 8 - 3];
-};
-
-static int disk;
-static uint64_t sectors;
-static uint64_t seed;
 
 struct worker {
 	pthread_t thread;
@@ -53,56 +40,6 @@ struct worker {
 	uint8_t *arena;
 	bool failed;
 };
-
-static uint64_t next_random(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
-}
-
-static void make_stamp(struct stamp *st, uint64_t sector, uint64_t generation)
-{
-	uint64_t s = (sector * 0x9e3779b97f4a7c15ULL ^ seed) + generation * 0xbf58476d1ce4e5b9ULL + 1;
-
-	st->sector = sector;
-	st->seed = seed;
-	st->generation = generation;
-	for (unsigned int i = 0; i < SECTOR / 8 - 3; i++)
-		st->noise[i] = next_random(&s);
-}
-
-static bool check_stamp(const uint8_t *got, uint64_t sector, uint64_t generation)
-{
-	struct stamp want;
-	const struct stamp *g = (const struct stamp *)got;
-
-	make_stamp(&want, sector, generation);
-	if (!memcmp(got, &want, SECTOR))
-		return true;
-	fprintf(stderr,
-		"verify: sector %llu generation %llu: holds sector %llu seed %llx generation %llu%s\n",
-		(unsigned long long)sector, (unsigned long long)generation,
-		(unsigned long long)g->sector, (unsigned long long)g->seed,
-		(unsigned long long)g->generation,
-		g->sector == sector && g->generation == generation ? ", and is torn" : "");
-	return false;
-}
-
-static bool io(bool write, void *buf, uint64_t sector, uint64_t n)
-{
-	uint64_t len = n * SECTOR;
-	ssize_t ret = write ? pwrite(disk, buf, len, sector * SECTOR) :
-			      pread(disk, buf, len, sector * SECTOR);
-
-	if (ret == (ssize_t)len)
-		return true;
-	fprintf(stderr, "verify: %s of %llu sectors at %llu: %s\n", write ? "write" : "read",
-		(unsigned long long)n, (unsigned long long)sector,
-		ret < 0 ? strerror(errno) : "short");
-	return false;
-}
 
 static void *map_arena(void)
 {
@@ -325,16 +262,10 @@ static int do_readonly(void)
 int main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[1] : "";
-	uint64_t size = 0;
 
 	if (argc < 3)
 		return 2;
-	disk = open(argv[2], (strcmp(what, "readonly") ? O_RDWR : O_RDONLY) | O_DIRECT);
-	if (disk < 0 || ioctl(disk, BLKGETSIZE64, &size)) {
-		perror("verify: disk");
-		return 1;
-	}
-	sectors = size / SECTOR;
+	open_disk(argv[2], strcmp(what, "readonly") ? O_RDWR : O_RDONLY);
 	seed = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
 	if (!strcmp(what, "rand") && argc == 6)
 		return do_rand(atoi(argv[4]), atoi(argv[5]));

@@ -2,7 +2,7 @@
 """Starts vu-blk and QEMU, watches a guest's console, and leaves nothing running."""
 
 import ctypes
-import json
+import mmap
 import os
 import queue
 import signal
@@ -10,6 +10,8 @@ import socket
 import subprocess
 import threading
 import time
+
+from qmp import Failed, Qmp
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -19,20 +21,17 @@ def _die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-class Failed(Exception):
-    """A test has failed, and why."""
-
-
 class Process:
     """A child whose output is kept line by line."""
 
-    def __init__(self, argv):
+    def __init__(self, argv, pass_fds=(), env=None):
         self.argv = argv
         self.lines = []
         self._queue = queue.Queue()
         self.proc = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, preexec_fn=_die_with_parent, pass_fds=pass_fds,
+            env=dict(os.environ, **env) if env else None)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -61,6 +60,14 @@ class Process:
             if text in line:
                 return line
 
+    def say(self, line):
+        try:
+            self.proc.stdin.write(line.encode() + b"\n")
+            self.proc.stdin.flush()
+        except BrokenPipeError:
+            raise Failed("%s has ended:\n%s" %
+                         (os.path.basename(self.argv[0]), "\n".join(self.lines[-15:])))
+
     def end(self, sig=signal.SIGTERM, seconds=10):
         """Signals it and gives its exit status; None if it had to be killed."""
         if self.proc.poll() is None:
@@ -73,41 +80,70 @@ class Process:
             status = None
         self._reader.join()
         self.proc.stdout.close()
+        try:
+            self.proc.stdin.close()
+        except BrokenPipeError:
+            pass
         return status
 
 
 class Backend(Process):
-    def __init__(self, program, sock, image, *options):
+    def __init__(self, program, sock, image, *options, env=None):
         self.sock = sock
         super().__init__([program, "--socket-path=" + sock, "--blk-file=" + image,
-                          *options])
+                          *options], env=env)
         self.wait_for("ready on", 10)
 
 
 class Qemu(Process):
-    """A guest; results of its steps are in .results as {step: (ok, words)}."""
+    """A guest; results of its steps are in .results as {step: (ok, words)}.
+
+    @memory is in KiB.  @device and @chardev are further properties of the disk and of
+    its socket.  With @incoming it waits for the command migrate-incoming.
+    """
 
     def __init__(self, qemu, assets, sock, steps, queues=1, seed=1, threads=2, ops=100,
-                 workdir=".", reboots=False, memory=256, extra=()):
-        self.qmp_path = os.path.join(workdir, "qmp.%d.sock" % time.monotonic_ns())
+                 reboots=False, memory=256 << 10, machine="q35", cpu="max", smp=2, chardev="",
+                 device="", incoming=False, extra=()):
         command = ("console=ttyS0 panic=-1 quiet vu.steps=%s vu.seed=%d vu.threads=%d "
                    "vu.ops=%d" % (",".join(steps), seed, threads, ops))
+        ours, theirs = socket.socketpair()
         argv = list(qemu) + [
-            "-accel", "tcg", "-machine", "q35,memory-backend=mem", "-cpu", "max",
-            "-m", str(memory), "-smp", "2",
-            "-object", "memory-backend-memfd,id=mem,size=%dM,share=on" % memory,
+            "-accel", "tcg", "-machine", machine + ",memory-backend=mem", "-cpu", cpu,
+            "-m", "%dk" % memory, "-smp", str(smp),
+            "-object", "memory-backend-memfd,id=mem,size=%dk,share=on" % memory,
             "-nodefaults", "-display", "none", "-vga", "none", "-nic", "none",
             "-serial", "stdio", "-monitor", "none",
-            "-qmp", "unix:%s,server=on,wait=off" % self.qmp_path,
-            "-chardev", "socket,id=disk,path=" + sock,
-            "-device", "vhost-user-blk-pci,chardev=disk,num-queues=%d,id=d0" % queues,
+            "-chardev", "socket,id=qmp,fd=%d" % theirs.fileno(),
+            "-mon", "chardev=qmp,mode=control",
+            "-chardev", "socket,id=disk,path=" + sock + chardev,
+            "-device", "vhost-user-blk-pci,chardev=disk,num-queues=%d,id=d0%s" %
+            (queues, device),
             "-kernel", os.path.join(assets, "kernel"),
             "-initrd", os.path.join(assets, "initrd"), "-append", command, *extra]
         if not reboots:
             argv.append("-no-reboot")
+        if incoming:
+            argv += ["-incoming", "defer"]
         self.steps = steps
         self.results = {}
-        super().__init__(argv)
+        self.queues = queues
+        self._memory = None
+        with theirs:
+            super().__init__(argv, pass_fds=(theirs.fileno(),))
+        try:
+            self.qmp = Qmp(ours)
+        except Failed as e:
+            self.end(signal.SIGKILL)
+            raise Failed("%s\n%s" % (e, "\n".join(self.lines[-8:])))
+
+    def end(self, *args, **more):
+        if self._memory:
+            self._memory.close()
+            self._memory = None
+        if hasattr(self, "qmp"):
+            self.qmp.close()
+        return super().end(*args, **more)
 
     def wait_step(self, step, seconds):
         """Waits for the result of a step; its words. Fails if it has failed."""
@@ -133,18 +169,29 @@ class Qemu(Process):
             raise Failed("QEMU ended with %d:\n%s" % (status, "\n".join(self.lines[-8:])))
         return self.results
 
-    def qmp(self, command, **arguments):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(30)
-            s.connect(self.qmp_path)
-            f = s.makefile("rw")
-            f.readline()
-            for c in ({"execute": "qmp_capabilities"},
-                      {"execute": command, "arguments": arguments}):
-                f.write(json.dumps(c) + "\n")
-                f.flush()
-                while True:
-                    answer = json.loads(f.readline())
-                    if "event" not in answer:
-                        break
-            return answer
+    # --- the guest's memory, from outside ---
+
+    def _map_memory(self):
+        """Its one memfd; below 2 GiB an offset in it is a guest address."""
+        fds = "/proc/%d/fd" % self.proc.pid
+        for fd in os.listdir(fds):
+            if os.readlink(os.path.join(fds, fd)).startswith("/memfd:memory-backend"):
+                with open(os.path.join(fds, fd), "rb") as f:
+                    return mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+        raise Failed("QEMU has no memfd")
+
+    def find_rings(self):
+        """Where the guest has put its rings."""
+        self._memory = self._memory or self._map_memory()
+        self._rings = [self.qmp.execute("x-query-virtio-vhost-queue-status", queue=q,
+                                        path="/machine/peripheral/d0/virtio-backend")
+                       for q in range(self.queues)]
+        return self._rings
+
+    def _u16(self, address):
+        return int.from_bytes(self._memory[address:address + 2], "little")
+
+    def ring_indexes(self):
+        """A pair (available, used) of free-running 16-bit indexes for each queue."""
+        return [(self._u16(r["avail-phys"] + 2), self._u16(r["used-phys"] + 2))
+                for r in self._rings]

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests that move between two QEMUs, each with a vu-blk of its own, while the guest
+reads and writes the one disk both serve and compares all it has read (live.c)."""
+
+import os
+import time
+
+from qmp import Corrupt, Failed
+
+LONG = bool(os.environ.get("VU_LONG"))
+MOVES = 24 if LONG else 3
+BOOT_SECONDS = 60
+MOVE_SECONDS = 120
+ANSWER_SECONDS = 20
+
+# Slow enough for several rounds under I/O; then everything is let go.
+ROUNDS = 3
+SLOW = {"max-bandwidth": 64 << 20, "downtime-limit": 1}
+FAST = {"max-bandwidth": 1 << 30, "downtime-limit": 300}
+
+# Not a multiple of 256 KiB.  QEMU before 9.0 clears the dirty bits of a memory that is
+# one without telling its TCG, which then does not set them again: a guest that runs
+# under TCG loses what its own processors write.  Nothing of the kind happens under KVM.
+MEMORY = (256 << 10) + 8
+
+LEGACY = ",disable-modern=on,disable-legacy=off"
+
+
+class Shape:
+    """What the QEMUs of one guest must agree upon.
+
+    In the @legacy layout the used ring has pages of its own, so that nothing but the
+    back-end's marks makes them move.
+    """
+
+    def __init__(self, ctx, queues=1, legacy=False, machine=None):
+        self.ctx = ctx
+        self.queues = queues
+        self.arguments = {
+            "queues": queues, "threads": 8, "smp": max(2, queues), "cpu": "qemu64",
+            "machine": machine or ctx.qemu.machine, "seed": 11,
+            "memory": MEMORY, "device": LEGACY if legacy else "", "incoming": False}
+
+    def boot(self, backend):
+        g = self.ctx.guest(backend, "live", **self.arguments)
+        words = g.wait_for("VU-LIVE started", BOOT_SECONDS)
+        if int(words.rsplit("huge=", 1)[1]) < 16:
+            raise Failed("the guest got no huge pages: " + words)
+        g.find_rings()
+        return g
+
+    def incoming(self, backend, **more):
+        return self.ctx.guest(backend, "live", **dict(self.arguments, incoming=True, **more))
+
+
+# --- the guest ---
+
+def check(g, word="check", seconds=ANSWER_SECONDS):
+    """Stops the guest's I/O; it must all complete, and all that was read be right."""
+    begin = len(g.lines)
+    g.say(word)
+    try:
+        line = g.wait_for("VU-LIVE %s " % word, seconds)
+    except Failed:
+        raise Corrupt("requests do not complete: available and used are %s\n%s" %
+                      (g.ring_indexes(), "\n".join(g.lines[begin:])))
+    if " ok " not in line or any("is not a head" in x for x in g.lines):
+        raise Corrupt("\n".join(g.lines[-12:]))
+    # None lost, none completed twice.
+    for q, (available, used) in enumerate(g.ring_indexes()):
+        if available != used:
+            raise Corrupt("queue %d: %d requests made available, %d completed" %
+                          (q, available, used))
+    return line.split(" ok ", 1)[1]
+
+
+def completed(g):
+    return sum(used for _, used in g.ring_indexes())
+
+
+def wait_for_io(g, requests, seconds=ANSWER_SECONDS):
+    begin = completed(g)
+    deadline = time.monotonic() + seconds
+    while (completed(g) - begin) % 65536 < requests:
+        if time.monotonic() > deadline:
+            raise Corrupt("the guest's I/O stands still: available and used are %s\n%s" %
+                          (g.ring_indexes(), "\n".join(g.lines[-12:])))
+        if g.proc.poll() is not None:
+            raise Failed("QEMU has ended:\n" + "\n".join(g.lines[-12:]))
+        time.sleep(0.002)
+
+
+def finish(g):
+    words = check(g, "end", 60)
+    g.wait_for("VU-DONE", ANSWER_SECONDS)
+    if g.proc.wait(timeout=30):
+        raise Failed("QEMU ended with %d" % g.proc.returncode)
+    return words
+
+
+# --- a move ---
+
+def uri(ctx):
+    ctx.uris = getattr(ctx, "uris", 0) + 1
+    return "unix:" + os.path.join(ctx.workdir, "move.%d.sock" % ctx.uris)
+
+
+def set_up(g, **capabilities):
+    g.qmp.execute("migrate-set-capabilities", capabilities=[
+        {"capability": c.replace("_", "-"), "state": s}
+        for c, s in dict(capabilities, events=True).items()])
+
+
+def await_migration(g, seconds=MOVE_SECONDS):
+    data = g.qmp.wait_event("MIGRATION", seconds,
+                            lambda d: d["status"] in ("completed", "failed"))
+    info = g.qmp.execute("query-migrate")
+    if data["status"] != "completed":
+        raise Failed("the migration failed: %s" % info.get("error-desc", "no reason given"))
+    # 7.2 says that it has completed before it has added up.
+    while not info["total-time"]:
+        time.sleep(0.002)
+        info = g.qmp.execute("query-migrate")
+    return info
+
+
+def leave(g):
+    """The old QEMU, which has nothing any more."""
+    g.qmp.execute("quit")
+    if g.proc.wait(timeout=30):
+        raise Failed("QEMU ended with %d:\n%s" % (g.proc.returncode, "\n".join(g.lines[-8:])))
+
+
+def figures(info):
+    ram = info["ram"]
+    return "downtime %d ms, total %d ms, %d rounds, %d MiB" % (
+        info["downtime"], info["total-time"], ram["dirty-sync-count"],
+        ram["transferred"] >> 20)
+
+
+def move(ctx, src, dst):
+    """By precopy, in several rounds under I/O.  The figures, in words."""
+    where = uri(ctx)
+    set_up(src)
+    set_up(dst)
+    dst.qmp.execute("migrate-incoming", uri=where)
+    src.qmp.execute("migrate-set-parameters", **SLOW)
+    src.qmp.execute("migrate", uri=where)
+    src.qmp.wait_event("MIGRATION_PASS", MOVE_SECONDS, lambda d: d["pass"] >= ROUNDS)
+    src.qmp.execute("migrate-set-parameters", **FAST)
+    info = await_migration(src)
+    dst.qmp.wait_event("RESUME", ANSWER_SECONDS)
+    dst.find_rings()
+    leave(src)
+    return figures(info)
+
+
+def to_and_fro(ctx, shape, moves, backends, qemus=(None, None)):
+    """Moves a guest between two back-ends, checking it after each move."""
+    g = shape.boot(backends[0])
+    for n in range(1, moves + 1):
+        wait_for_io(g, 500)
+        dst = shape.incoming(backends[n % 2], qemu=qemus[n % 2])
+        words = move(ctx, g, dst)
+        g = dst
+        compared = check(g)
+        ctx.note("move %d: %s; %s" % (n, words, compared))
+        g.say("go")
+    wait_for_io(g, 500)
+    return finish(g)
+
+
+def precopy(ctx, queues, legacy=False):
+    a = ctx.backend("--num-queues=%d" % queues, name="a")
+    b = ctx.backend("--num-queues=%d" % queues, "--threads", name="b")
+    words = to_and_fro(ctx, Shape(ctx, queues, legacy), MOVES, (a, b))
+    ctx.end_backend(a)
+    ctx.end_backend(b)
+    return words
+
+
+def precopy_one_queue(ctx):
+    return precopy(ctx, 1, legacy=True)
+
+
+def precopy_four_queues(ctx):
+    return precopy(ctx, 4)
+
+
+CASES = [precopy_one_queue, precopy_four_queues]
