@@ -66,6 +66,7 @@ static enum order { GO, CHECK, END } order;
 static unsigned int waiting;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static pthread_barrier_t filled;
 
 /* --- the arenas --- */
 
@@ -272,6 +273,7 @@ static void *work(void *opaque)
 	enum order now;
 
 	w->failed = !fill(w);
+	pthread_barrier_wait(&filled);
 	do {
 		while (!w->failed && __atomic_load_n(&order, __ATOMIC_RELAXED) == GO)
 			w->failed = !one_op(w);
@@ -324,6 +326,7 @@ static void start(struct worker *w, unsigned int threads)
 	uint8_t *large = map(LARGE_ARENA, MADV_HUGEPAGE);
 	uint8_t *buf = map(threads * WRITE_MAX, MADV_NOHUGEPAGE);
 
+	pthread_barrier_init(&filled, NULL, threads + 1);
 	for (unsigned int t = 0; t < threads; t++) {
 		w[t].count = sectors / threads;
 		w[t].first = t * w[t].count;
@@ -335,6 +338,7 @@ static void start(struct worker *w, unsigned int threads)
 		if (pthread_create(&w[t].thread, NULL, work, &w[t]))
 			exit(1);
 	}
+	pthread_barrier_wait(&filled);
 	printf("VU-LIVE started threads=%u huge=%lu\n", threads, huge_mib());
 }
 

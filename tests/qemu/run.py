@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""vu-blk under real guests: run.py --assets DIR --vu-blk PROGRAM [--qemu 7|10] [CASE...]
+"""vu-blk under real guests: run.py --assets DIR --vu-blk PROGRAM --vu-blk-mutant PROGRAM
+[--qemu 7|10] [CASE...]
 
 Prints TAP.  Each case starts vu-blk, boots guests that write and check the disk, and
 looks at the image afterwards.
@@ -27,6 +28,7 @@ STEP_SECONDS = 240
 class Context:
     def __init__(self, options, qemu, workdir):
         self.options = options
+        self.versions = versions(options)
         self.qemu = qemu
         self.workdir = workdir
         self.children = []
@@ -171,34 +173,34 @@ def back_end_ends_under_load(ctx):
 CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
          back_end_ends_under_load] + migrate.CASES
+CROSS_CASES = migrate.CROSS_CASES
 
 
 class Version:
     """A QEMU: what it is called, how it is started, its newest machine type."""
 
-    def __init__(self, name, argv, machine):
+    def __init__(self, key, name, argv, machine):
+        self.key = key
         self.name = name
         self.argv = argv
         self.machine = machine
 
 
-def qemus(options):
+def versions(options):
     root = os.path.join(options.assets, "qemu10/usr")
-    found = {
-        "7": Version("QEMU 7.2", ["qemu-system-x86_64"], "pc-q35-7.2"),
-        "10": Version("QEMU 10", [os.path.join(root, "bin/qemu-system-x86_64"),
-                                  "-L", os.path.join(root, "share/qemu"),
-                                  "-L", os.path.join(root, "share/seabios")],
-                      "pc-q35-10.0"),
-    }
-    return [v for n, v in found.items() if options.qemu in (None, n)]
+    found = [Version("7", "QEMU 7.2", ["qemu-system-x86_64"], "pc-q35-7.2"),
+             Version("10", "QEMU 10", [os.path.join(root, "bin/qemu-system-x86_64"),
+                                       "-L", os.path.join(root, "share/qemu"),
+                                       "-L", os.path.join(root, "share/seabios")],
+                     "pc-q35-10.0")]
+    return {v.key: v for v in found}
 
 
 def run(n, options, qemu, case):
     """One case, in a folder of its own; whether it passed."""
     workdir = tempfile.mkdtemp(prefix="vu-qemu.")
     ctx = Context(options, qemu, workdir)
-    name = "%s: %s" % (qemu.name, case.__name__)
+    name = "%s: %s" % (qemu.name if case in CASES else "both", case.__name__)
     begin = time.monotonic()
     try:
         words = case(ctx) or ""
@@ -217,16 +219,22 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--assets", required=True)
     parser.add_argument("--vu-blk", required=True)
+    parser.add_argument("--vu-blk-mutant", required=True)
     parser.add_argument("--qemu", choices=("7", "10"))
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
     options.assets = os.path.abspath(options.assets)
     options.vu_blk = os.path.abspath(options.vu_blk)
-    cases = [c for c in CASES if not options.cases or c.__name__ in options.cases]
-    runs = [(q, c) for q in qemus(options) for c in cases]
+    options.vu_blk_mutant = os.path.abspath(options.vu_blk_mutant)
+    qemus = versions(options)
+    runs = [(q, c) for q in qemus.values() for c in CASES if options.qemu in (None, q.key)]
+    if not options.qemu:
+        runs += [(qemus["7"], c) for c in CROSS_CASES]
+    runs = [(q, c) for q, c in runs if not options.cases or c.__name__ in options.cases]
     print("1..%d" % len(runs), flush=True)
     failed = [c for n, (q, c) in enumerate(runs, 1) if not run(n, options, q, c)]
     return 1 if failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -171,18 +171,19 @@ class Qemu(Process):
 
     # --- the guest's memory, from outside ---
 
-    def _map_memory(self):
-        """Its one memfd; below 2 GiB an offset in it is a guest address."""
+    def _map(self, name):
+        """The memfd of that name which QEMU has open; None if there is none."""
         fds = "/proc/%d/fd" % self.proc.pid
         for fd in os.listdir(fds):
-            if os.readlink(os.path.join(fds, fd)).startswith("/memfd:memory-backend"):
+            if os.readlink(os.path.join(fds, fd)).startswith("/memfd:" + name):
                 with open(os.path.join(fds, fd), "rb") as f:
                     return mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
-        raise Failed("QEMU has no memfd")
+        return None
 
     def find_rings(self):
         """Where the guest has put its rings."""
-        self._memory = self._memory or self._map_memory()
+        # Below 2 GiB an offset in the file is a guest address.
+        self._memory = self._memory or self._map("memory-backend")
         self._rings = [self.qmp.execute("x-query-virtio-vhost-queue-status", queue=q,
                                         path="/machine/peripheral/d0/virtio-backend")
                        for q in range(self.queues)]
@@ -195,3 +196,12 @@ class Qemu(Process):
         """A pair (available, used) of free-running 16-bit indexes for each queue."""
         return [(self._u16(r["avail-phys"] + 2), self._u16(r["used-phys"] + 2))
                 for r in self._rings]
+
+    def used_rings_logged(self):
+        """For each queue whether the dirty log now has its used index; [] without a log."""
+        log = self._map("vhost-log")
+        if not log:
+            return []
+        with log:
+            pages = [(r["used-phys"] + 2) >> 12 for r in self._rings]
+            return [bool(log[page // 8] >> page % 8 & 1) for page in pages]
