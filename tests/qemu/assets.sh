@@ -38,7 +38,7 @@ download() {
 }
 
 get_kernel() {
-    [ -e "$dir/kernel.done" ] && return
+    [ "$(cat "$dir/kernel.done" 2>/dev/null)" = "$(modules)" ] && return
     rm -rf "$dir/kernel.tmp"
     mkdir "$dir/kernel.tmp"
     cd "$dir/kernel.tmp"
@@ -50,23 +50,28 @@ get_kernel() {
     rm -rf "$dir/modules"
     cp boot/vmlinuz-* "$dir/kernel"
     mkdir "$dir/modules"
-    local m
-    for m in $(modules); do
+    local device m
+    modules | while read -r device m; do
         find lib/modules -name "$m.ko" -exec cp {} "$dir/modules/" \;
         if [ -e "$dir/modules/$m.ko" ]; then
-            echo "$m" >> "$dir/modules/order"
+            echo "$m" >> "$dir/modules/order.$device"
         elif ! grep -q "/$m.ko" lib/modules/*/modules.builtin; then
             fail "the kernel has no module $m"
         fi
     done
     cd "$dir"
     rm -rf kernel.tmp
-    touch kernel.done
+    modules > kernel.done
 }
 
+# Which device wants which, in order; "all" first.
 modules() {
-    printf '%s\n' crc32c_generic libcrc32c crc16 mbcache jbd2 ext4 \
-        virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk
+    printf 'all %s\n' crc32c_generic libcrc32c crc16 mbcache jbd2 ext4 \
+        virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci
+    echo blk virtio_blk
+    printf 'net %s\n' failover net_failover virtio_net af_packet
+    printf 'scsi %s\n' scsi_common scsi_mod virtio_scsi
+    printf 'fs %s\n' fuse virtiofs
 }
 
 # Copies a program and the libraries it wants.
@@ -90,7 +95,7 @@ make_initrd() {
     cp "$src/guest-init" "$dir/root/init"
     chmod +x "$dir/root/init"
     local program
-    for program in verify live; do
+    for program in verify live chatter; do
         ${CC:-gcc} -O2 -Wall -Wextra -static -o "$dir/root/bin/$program" \
             "$src/$program.c" "$src/stamp.c" -pthread
     done

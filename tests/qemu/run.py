@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """vu-blk under real guests: run.py --assets DIR --vu-blk PROGRAM --vu-blk-mutant PROGRAM
-[--qemu 7|10] [CASE...]
+--dev PROGRAM [--qemu 7|10] [CASE...]
 
 Prints TAP.  Each case starts vu-blk, boots guests that write and check the disk, and
 looks at the image afterwards.
@@ -17,6 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import devices  # noqa: E402
 import migrate  # noqa: E402
 from qmp import Failed  # noqa: E402
 from vm import Backend, Qemu  # noqa: E402
@@ -172,7 +173,7 @@ def back_end_ends_under_load(ctx):
 
 CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
-         back_end_ends_under_load] + migrate.CASES
+         back_end_ends_under_load] + migrate.CASES + devices.CASES
 CROSS_CASES = migrate.CROSS_CASES
 
 
@@ -220,12 +221,14 @@ def main():
     parser.add_argument("--assets", required=True)
     parser.add_argument("--vu-blk", required=True)
     parser.add_argument("--vu-blk-mutant", required=True)
+    parser.add_argument("--dev", required=True)
     parser.add_argument("--qemu", choices=("7", "10"))
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
     options.assets = os.path.abspath(options.assets)
     options.vu_blk = os.path.abspath(options.vu_blk)
     options.vu_blk_mutant = os.path.abspath(options.vu_blk_mutant)
+    options.dev = os.path.abspath(options.dev)
     qemus = versions(options)
     runs = [(q, c) for q in qemus.values() for c in CASES if options.qemu in (None, q.key)]
     if not options.qemu:

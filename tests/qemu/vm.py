@@ -98,15 +98,23 @@ class Backend(Process):
 class Qemu(Process):
     """A guest; results of its steps are in .results as {step: (ok, words)}.
 
-    @memory is in KiB.  @device and @chardev are further properties of the disk and of
-    its socket.  With @incoming it waits for the command migrate-incoming.
+    It has a device at @sock, of one of the KINDS; @device and @chardev are further
+    properties of it and of its socket.  @memory is in KiB.  With @incoming it waits for
+    the command migrate-incoming.
     """
+
+    KINDS = {
+        "blk": "vhost-user-blk-pci,chardev=c0,num-queues=%d",
+        "net": "virtio-net-pci,netdev=n0,romfile=",
+        "scsi": "vhost-user-scsi-pci,chardev=c0,num_queues=%d",
+        "fs": "vhost-user-fs-pci,chardev=c0,tag=vu,num-request-queues=%d",
+    }
 
     def __init__(self, qemu, assets, sock, steps, queues=1, seed=1, threads=2, ops=100,
                  reboots=False, memory=256 << 10, machine="q35", cpu="max", smp=2, chardev="",
-                 device="", incoming=False, extra=()):
+                 kind="blk", device="", incoming=False, extra=()):
         command = ("console=ttyS0 panic=-1 quiet vu.steps=%s vu.seed=%d vu.threads=%d "
-                   "vu.ops=%d" % (",".join(steps), seed, threads, ops))
+                   "vu.ops=%d vu.device=%s" % (",".join(steps), seed, threads, ops, kind))
         ours, theirs = socket.socketpair()
         argv = list(qemu) + [
             "-accel", "tcg", "-machine", machine + ",memory-backend=mem", "-cpu", cpu,
@@ -116,9 +124,9 @@ class Qemu(Process):
             "-serial", "stdio", "-monitor", "none",
             "-chardev", "socket,id=qmp,fd=%d" % theirs.fileno(),
             "-mon", "chardev=qmp,mode=control",
-            "-chardev", "socket,id=disk,path=" + sock + chardev,
-            "-device", "vhost-user-blk-pci,chardev=disk,num-queues=%d,id=d0%s" %
-            (queues, device),
+            "-chardev", "socket,id=c0,path=" + sock + chardev,
+            *["-netdev", "vhost-user,id=n0,chardev=c0,queues=%d" % queues] * (kind == "net"),
+            "-device", self.KINDS[kind].replace("%d", str(queues)) + ",id=d0" + device,
             "-kernel", os.path.join(assets, "kernel"),
             "-initrd", os.path.join(assets, "initrd"), "-append", command, *extra]
         if not reboots:
