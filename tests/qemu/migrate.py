@@ -33,13 +33,13 @@ class Shape:
     back-end's marks makes them move.
     """
 
-    def __init__(self, ctx, queues=1, legacy=False, machine=None):
+    def __init__(self, ctx, queues=1, legacy=False, machine=None, chardev=""):
         self.ctx = ctx
         self.queues = queues
         self.arguments = {
             "queues": queues, "threads": 8, "smp": max(2, queues), "cpu": "qemu64",
             "machine": machine or ctx.qemu.machine, "seed": 11,
-            "memory": MEMORY, "device": LEGACY if legacy else "", "incoming": False}
+            "memory": MEMORY, "device": LEGACY if legacy else "", "chardev": chardev}
 
     def boot(self, backend):
         g = self.ctx.guest(backend, "live", **self.arguments)

@@ -17,6 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import crash  # noqa: E402
 import devices  # noqa: E402
 import migrate  # noqa: E402
 from qmp import Failed  # noqa: E402
@@ -173,7 +174,7 @@ def back_end_ends_under_load(ctx):
 
 CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
-         back_end_ends_under_load] + migrate.CASES + devices.CASES
+         back_end_ends_under_load] + migrate.CASES + crash.CASES + devices.CASES
 CROSS_CASES = migrate.CROSS_CASES
 
 
