@@ -32,9 +32,19 @@ void vu__crash_at(unsigned long n)
 	stores_left = n;
 }
 
+/* For whole programs: the number is in the environment. */
+__attribute__((constructor)) static void crash_where_told(void)
+{
+	const char *at = getenv("VU_CRASH_AT");
+
+	if (at)
+		vu__crash_at(strtoul(at, NULL, 0));
+}
+
 void vu__crash_point(void)
 {
-	if (stores_left && !--stores_left)
+	if (__atomic_load_n(&stores_left, __ATOMIC_RELAXED) &&
+	    !__atomic_sub_fetch(&stores_left, 1, __ATOMIC_RELAXED))
 		kill(getpid(), SIGKILL);
 }
 #endif

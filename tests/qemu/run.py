@@ -175,6 +175,9 @@ def back_end_ends_under_load(ctx):
 CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
          back_end_ends_under_load] + migrate.CASES + crash.CASES + devices.CASES
+# With both versions in the long form only.
+NEWEST_CASES = crash.NEWEST_CASES
+# Two versions at once.
 CROSS_CASES = migrate.CROSS_CASES
 
 
@@ -202,7 +205,7 @@ def run(n, options, qemu, case):
     """One case, in a folder of its own; whether it passed."""
     workdir = tempfile.mkdtemp(prefix="vu-qemu.")
     ctx = Context(options, qemu, workdir)
-    name = "%s: %s" % (qemu.name if case in CASES else "both", case.__name__)
+    name = "%s: %s" % ("both" if case in CROSS_CASES else qemu.name, case.__name__)
     begin = time.monotonic()
     try:
         words = case(ctx) or ""
@@ -231,7 +234,8 @@ def main():
     options.vu_blk_mutant = os.path.abspath(options.vu_blk_mutant)
     options.dev = os.path.abspath(options.dev)
     qemus = versions(options)
-    runs = [(q, c) for q in qemus.values() for c in CASES if options.qemu in (None, q.key)]
+    runs = [(q, c) for q in qemus.values() if options.qemu in (None, q.key)
+            for c in CASES + NEWEST_CASES * (migrate.LONG or q.key == "10")]
     if not options.qemu:
         runs += [(qemus["7"], c) for c in CROSS_CASES]
     runs = [(q, c) for q, c in runs if not options.cases or c.__name__ in options.cases]
