@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Small devices for guests' drivers to talk to: dev {net|scsi|fs} SOCKET.  One thread,
- * one front-end, on the public headers.
+ * Small devices for guests' drivers to talk to: dev KIND SOCKET.  One thread, one
+ * front-end, on the public headers.
  *
  *	net	gives back every frame it is sent
  *	scsi	a controller without a disk: no target answers
- *	fs	an empty file system, whose size is the number of times it was asked for
+ *	fs	an empty file system, whose size is the number of times it was asked for,
+ *		which is a state that a migration must bring along
+ *	fs-stateless	the same, without a way to tell it
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,6 +22,7 @@
 #include <linux/virtio_net.h>
 #include <linux/virtio_scsi.h>
 
+#include <libvu/ext.h>
 #include <libvu/libvhost-user.h>
 
 #define MAX_FDS	   64
@@ -29,7 +32,8 @@
 struct kind {
 	const char *name;
 	void (*serve)(VuDev *dev, int qidx);
-	VuDevIface iface;
+	const VuDevIface *iface;
+	const struct vu_ext_ops *ext;
 };
 
 static struct pollfd fds[MAX_FDS];
@@ -248,18 +252,55 @@ static void serve_fs(VuDev *dev, int qidx)
 	vu_queue_notify(dev, vq);
 }
 
+static int fs_save(VuDev *dev, void **data, size_t *len)
+{
+	(void)dev;
+	*data = malloc(sizeof(asked));
+	*len = sizeof(asked);
+	if (!*data)
+		return -ENOMEM;
+	memcpy(*data, &asked, sizeof(asked));
+	return 0;
+}
+
+static int fs_load(VuDev *dev, uint32_t version, const void *data, size_t len)
+{
+	(void)dev;
+	if (version != 1 || len != sizeof(asked))
+		return -EINVAL;
+	memcpy(&asked, data, sizeof(asked));
+	printf("dev: asked %llu times elsewhere\n", (unsigned long long)asked);
+	return 0;
+}
+
 /* --- the program --- */
 
+static const VuDevIface net = {
+	.queue_set_started = queue_set_started,
+	.get_protocol_features = net_protocol_features,
+	.process_msg = net_message,
+};
+
+static const VuDevIface scsi = {
+	.queue_set_started = queue_set_started,
+	.get_features = scsi_features,
+};
+
+static const VuDevIface fs = {.queue_set_started = queue_set_started};
+
+static const struct vu_ext_ops fs_state = {
+	.size = sizeof(struct vu_ext_ops),
+	.state_name = "test-fs",
+	.state_version = 1,
+	.save_state = fs_save,
+	.load_state = fs_load,
+};
+
 static const struct kind kinds[] = {
-	{"net",
-	 serve_net,
-	 {.queue_set_started = queue_set_started,
-	  .get_protocol_features = net_protocol_features,
-	  .process_msg = net_message}},
-	{"scsi",
-	 serve_scsi,
-	 {.queue_set_started = queue_set_started, .get_features = scsi_features}},
-	{"fs", serve_fs, {.queue_set_started = queue_set_started}},
+	{"net", serve_net, &net, NULL},
+	{"scsi", serve_scsi, &scsi, NULL},
+	{"fs", serve_fs, &fs, &fs_state},
+	{"fs-stateless", serve_fs, &fs, NULL},
 };
 
 static const struct kind *find_kind(const char *name)
@@ -298,16 +339,18 @@ int main(int argc, char **argv)
 
 	kind = argc == 3 ? find_kind(argv[1]) : NULL;
 	if (!kind) {
-		fprintf(stderr, "Usage: dev {net|scsi|fs} SOCKET\n");
+		fprintf(stderr, "Usage: dev {net|scsi|fs|fs-stateless} SOCKET\n");
 		return 2;
 	}
 	sock = accept_one(argv[2]);
 	for (int i = 0; i < MAX_FDS; i++)
 		fds[i].fd = -1;
 	fds[0] = (struct pollfd){.fd = sock, .events = POLLIN};
-	if (sock < 0 || !vu_init(&dev, MAX_QUEUES, sock, panic, set_watch, remove_watch,
-				 &kind->iface))
+	if (sock < 0 ||
+	    !vu_init(&dev, MAX_QUEUES, sock, panic, set_watch, remove_watch, kind->iface))
 		return 1;
+	if (kind->ext)
+		vu_set_ext_ops(&dev, kind->ext);
 	while (connected && poll(fds, MAX_FDS, -1) >= 0) {
 		for (int i = 1; i < MAX_FDS; i++) {
 			if (fds[i].fd >= 0 && fds[i].revents)

@@ -113,7 +113,8 @@ class Qemu(Process):
     def __init__(self, qemu, assets, sock, steps, queues=1, seed=1, threads=2, ops=100,
                  reboots=False, memory=256 << 10, machine="q35", cpu="max", smp=2, chardev="",
                  kind="blk", device="", incoming=False, extra=()):
-        command = ("console=ttyS0 panic=-1 quiet vu.steps=%s vu.seed=%d vu.threads=%d "
+        # On a busy machine the kernel would find that its timer does not work.
+        command = ("console=ttyS0 panic=-1 quiet no_timer_check vu.steps=%s vu.seed=%d vu.threads=%d "
                    "vu.ops=%d vu.device=%s" % (",".join(steps), seed, threads, ops, kind))
         ours, theirs = socket.socketpair()
         argv = list(qemu) + [
