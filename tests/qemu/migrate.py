@@ -15,7 +15,7 @@ ANSWER_SECONDS = 20
 
 # Slow enough for several rounds under I/O; then everything is let go.
 ROUNDS = 3
-SLOW = {"max-bandwidth": 64 << 20, "downtime-limit": 1}
+SLOW = {"max-bandwidth": 96 << 20, "downtime-limit": 1}
 FAST = {"max-bandwidth": 1 << 30, "downtime-limit": 300}
 
 # Not a multiple of 256 KiB.  QEMU before 9.0 clears the dirty bits of a memory that is

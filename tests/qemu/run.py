@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import crash  # noqa: E402
 import devices  # noqa: E402
 import migrate  # noqa: E402
+import postcopy  # noqa: E402
 from qmp import Failed  # noqa: E402
 from vm import Backend, Qemu  # noqa: E402
 
@@ -174,7 +175,7 @@ def back_end_ends_under_load(ctx):
 
 CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
-         back_end_ends_under_load] + migrate.CASES + crash.CASES + devices.CASES
+         back_end_ends_under_load] + migrate.CASES + postcopy.CASES + crash.CASES + devices.CASES
 # With both versions in the long form only.
 NEWEST_CASES = crash.NEWEST_CASES
 # Two versions at once.

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests that move before their memory does: what vu-blk touches at the new place and
+has not come yet is fetched while it waits."""
+
+import time
+
+from migrate import ANSWER_SECONDS, MOVE_SECONDS, MOVES, Shape
+from migrate import await_migration, check, figures, finish, leave, set_up, uri, wait_for_io
+from qmp import Failed
+
+# Slow enough for much of the memory to be missed.
+BANDWIDTH = {"max-bandwidth": 80 << 20, "downtime-limit": 1,
+             "max-postcopy-bandwidth": 80 << 20}
+BEFORE = 48 << 20  # bytes that go before the switch
+FAULT = "vhost_user_postcopy_fault_handler_found"
+
+
+def await_bytes(g, n):
+    deadline = time.monotonic() + MOVE_SECONDS
+    while True:
+        info = g.qmp.execute("query-migrate")
+        if info.get("ram", {}).get("transferred", 0) >= n:
+            return
+        if info.get("status") not in (None, "setup", "active"):
+            raise Failed("the migration is %s: %s" %
+                         (info["status"], info.get("error-desc", "no reason given")))
+        if time.monotonic() > deadline:
+            raise Failed("the migration is too slow")
+        time.sleep(0.01)
+
+
+def move(ctx, src, dst):
+    """The switch comes in the middle of the first round; the figures, in words."""
+    where = uri(ctx)
+    set_up(src, postcopy_ram=True)
+    set_up(dst, postcopy_ram=True)
+    dst.qmp.execute("migrate-incoming", uri=where)
+    src.qmp.execute("migrate-set-parameters", **BANDWIDTH)
+    src.qmp.execute("migrate", uri=where)
+    await_bytes(src, BEFORE)
+    src.qmp.execute("migrate-start-postcopy")
+    begin = time.monotonic()
+    dst.qmp.wait_event("RESUME", ANSWER_SECONDS)
+    dst.find_rings()
+    wait_for_io(dst, 1)
+    first = time.monotonic() - begin
+    info = await_migration(src)
+    dst.qmp.wait_event("MIGRATION", ANSWER_SECONDS, lambda d: d["status"] == "completed")
+    leave(src)
+    faults = sum(1 for line in dst.lines if FAULT in line)
+    if not faults:
+        raise Failed("the back-end has missed none of its memory")
+    return "%s; %d pages asked for, %d faults of the back-end, %d ms to its first completion" % (
+        figures(info), info["ram"]["postcopy-requests"], faults, 1000 * first)
+
+
+def postcopy(ctx, queues):
+    shape = Shape(ctx, queues)
+    backends = [ctx.backend("--num-queues=%d" % queues, *more, name=n)
+                for n, more in (("a", []), ("b", ["--threads"]))]
+    g = shape.boot(backends[0])
+    for n in range(1, MOVES + 1):
+        wait_for_io(g, 500)
+        dst = shape.incoming(backends[n % 2], extra=("-trace", FAULT))
+        words = move(ctx, g, dst)
+        g = dst
+        ctx.note("move %d: %s; %s" % (n, words, check(g)))
+        g.say("go")
+    wait_for_io(g, 500)
+    words = finish(g)
+    for b in backends:
+        ctx.end_backend(b)
+    return words
+
+
+def postcopy_one_queue(ctx):
+    return postcopy(ctx, 1)
+
+
+def postcopy_four_queues(ctx):
+    return postcopy(ctx, 4)
+
+
+CASES = [postcopy_one_queue, postcopy_four_queues]
