@@ -73,7 +73,8 @@ struct blk {
 	struct loop *loop;
 	struct virtio_blk_config config;
 	uint8_t writeback; /* read by the queues' threads */
-	bool features_set; /* the driver's choice of a write cache counts from then on */
+	bool wants_cache;  /* the driver, unless it has said otherwise */
+	bool can_flush;	   /* it has FLUSH */
 	struct queue queues[MAX_QUEUES];
 };
 
@@ -90,7 +91,7 @@ void image_close(struct image *im);
 extern const VuDevIface blk_iface;
 extern const struct vu_ext_ops blk_ext_ops;
 void blk_init_config(struct blk *b);
-void blk_set_writeback(struct blk *b, bool on);
+void blk_set_wants_cache(struct blk *b, bool on);
 
 /* queue.c: begin to serve a queue, and finish everything it has in flight. */
 void queue_start(struct queue *q);

@@ -27,17 +27,30 @@ static uint64_t get_features(VuDev *dev)
 
 /*
  * Without FLUSH the driver cannot ask for what it has written to be safe, so every
- * write is ("Device Operation", writethrough).
+ * write is ("Device Operation", writethrough); with it, unless the driver wants that.
+ */
+static void update_writeback(struct blk *b)
+{
+	bool on = b->wants_cache && b->can_flush;
+
+	b->config.wce = on;
+	if (on == b->writeback)
+		return;
+	__atomic_store_n(&b->writeback, on, __ATOMIC_RELAXED);
+	say_verbose(b->opt, "write cache %s", on ? "on" : "off");
+}
+
+/*
+ * The driver's wish stays until it has another one.  Features are set anew when logging
+ * is switched, when the machine goes on after a stop, and by the next driver; QEMU goes
+ * on showing that one what the last one wished.
  */
 static void set_features(VuDev *dev, uint64_t features)
 {
 	struct blk *b = (struct blk *)dev;
-	bool can_flush = features >> VIRTIO_BLK_F_FLUSH & 1;
 
-	/* Features are set again when logging is switched; the driver's wish stays. */
-	if (!can_flush || !b->features_set)
-		blk_set_writeback(b, can_flush);
-	b->features_set = true;
+	b->can_flush = features >> VIRTIO_BLK_F_FLUSH & 1;
+	update_writeback(b);
 }
 
 static uint64_t get_protocol_features(VuDev *dev)
@@ -66,15 +79,14 @@ static int set_config(VuDev *dev, const uint8_t *data, uint32_t offset, uint32_t
 		return 0;
 	if (offset != offsetof(struct virtio_blk_config, wce) || size != 1 || data[0] > 1)
 		return -1;
-	blk_set_writeback(b, data[0]);
+	blk_set_wants_cache(b, data[0]);
 	return 0;
 }
 
-void blk_set_writeback(struct blk *b, bool on)
+void blk_set_wants_cache(struct blk *b, bool on)
 {
-	b->config.wce = on;
-	__atomic_store_n(&b->writeback, on, __ATOMIC_RELAXED);
-	say_verbose(b->opt, "write cache %s", on ? "on" : "off");
+	b->wants_cache = on;
+	update_writeback(b);
 }
 
 static void set_started(VuDev *dev, int qidx, bool started)
@@ -155,7 +167,8 @@ void blk_init_config(struct blk *b)
 
 	memset(c, 0, sizeof(*c));
 	b->writeback = 1;
-	b->features_set = false;
+	b->wants_cache = true;
+	b->can_flush = true;
 	c->capacity = htole64(sectors);
 	c->seg_max = htole32(SEG_MAX);
 	set_geometry(c, sectors);

@@ -27,7 +27,7 @@ int state_save(VuDev *dev, void **data, size_t *len)
 		return -ENOMEM;
 	s->sectors = b->config.capacity;
 	s->block_size = b->config.blk_size;
-	s->writeback = b->config.wce;
+	s->writeback = b->wants_cache;
 	*data = s;
 	*len = sizeof(*s);
 	return 0;
@@ -52,7 +52,6 @@ int state_load(VuDev *dev, uint32_t version, const void *data, size_t len)
 		    le32toh(b->config.blk_size));
 		return -EINVAL;
 	}
-	blk_set_writeback(b, s.writeback);
-	b->features_set = true;
+	blk_set_wants_cache(b, s.writeback);
 	return 0;
 }

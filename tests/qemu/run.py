@@ -78,7 +78,7 @@ def sh(*argv):
 
 
 def one_queue(ctx):
-    b = ctx.backend("--serial=serial-0123456789")
+    b = ctx.backend("--serial=serial-0123456789", "--verbose")
     r = ctx.guest(b, "info", "rand", "zero", "writecache", "fill", "check", ops=4000).run(
         STEP_SECONDS)
     for want in ("serial=serial-0123456789", "sectors=%d" % (DISK_MIB << 11), "queues=1",
@@ -86,6 +86,10 @@ def one_queue(ctx):
         if want not in r["info"]:
             raise Failed("the guest saw '%s', not %s" % (r["info"], want))
     ctx.end_backend(b)
+    # The firmware's driver has no cache; the kernel's has, and switched it off and on.
+    cache = [line.split()[-1] for line in b.lines if "write cache" in line]
+    if cache[-3:] != ["on", "off", "on"]:
+        raise Failed("the write cache was %s" % ", ".join(cache))
     return r["rand"]
 
 
