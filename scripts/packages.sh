@@ -7,7 +7,7 @@ packages_check="$packages_build libcmocka-dev libglib2.0-dev mandoc"
 packages_clang="clang libclang-rt-14-dev llvm"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \
-    binutils debian-archive-keyring"
+    binutils debian-archive-keyring mount"
 
 # install_packages NAME...: installs those that are missing; says so.
 install_packages() {

@@ -44,6 +44,7 @@ struct image {
 	unsigned int align; /* of addresses, offsets and lengths for direct_fd */
 	uint64_t size;	    /* bytes */
 	bool read_only;
+	bool cached; /* something was written to the page cache; any thread sets it */
 };
 
 struct blk;
@@ -76,6 +77,7 @@ struct blk {
 	bool wants_cache;  /* the driver, unless it has said otherwise */
 	bool can_flush;	   /* it has FLUSH */
 	struct queue queues[MAX_QUEUES];
+	unsigned int running; /* of them */
 };
 
 /* log.c: lines on standard error, "vu-blk: ..."  */
@@ -86,6 +88,13 @@ void say_verbose(const struct options *opt, const char *fmt, ...)
 /* image.c.  0, or -1 after saying why. */
 int image_open(struct image *im, const struct options *opt);
 void image_close(struct image *im);
+
+/*
+ * Another host may serve the image before we do, and after us, and has a page cache of
+ * its own: forgets what ours has; writes what ours alone has.
+ */
+void image_take_over(struct image *im);
+void image_hand_over(struct image *im);
 
 /* device.c */
 extern const VuDevIface blk_iface;

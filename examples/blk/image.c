@@ -90,3 +90,16 @@ void image_close(struct image *im)
 		close(im->direct_fd);
 	im->fd = im->direct_fd = -1;
 }
+
+void image_take_over(struct image *im)
+{
+	posix_fadvise(im->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+void image_hand_over(struct image *im)
+{
+	if (!__atomic_exchange_n(&im->cached, false, __ATOMIC_RELAXED))
+		return;
+	if (fdatasync(im->fd))
+		say("writing back the image: %s", strerror(errno));
+}

@@ -186,11 +186,14 @@ void queue_start(struct queue *q)
 
 	if (q->running || !open_ring(q))
 		return;
+	if (!b->running)
+		image_take_over(&b->image);
 	q->cancelling = false;
 	ok = b->opt->threads ? start_thread(q) : join_loop(q);
 	if (!ok)
 		close_ring(q);
 	q->running = ok;
+	b->running += ok;
 	say_verbose(b->opt, "queue %d %s", q->idx, ok ? "started" : "could not be started");
 }
 
@@ -210,5 +213,7 @@ void queue_stop(struct queue *q)
 	}
 	requests_complete(q, true);
 	close_ring(q);
+	if (!--b->running)
+		image_hand_over(&b->image);
 	say_verbose(b->opt, "queue %d stopped", q->idx);
 }

@@ -156,9 +156,13 @@ static bool aligned(const struct request *r, unsigned int align)
 /* The guest aligns as it likes; what direct I/O would refuse goes through the cache. */
 static int file_for(const struct request *r)
 {
-	const struct image *im = &r->q->blk->image;
+	struct image *im = &r->q->blk->image;
 
-	return im->direct_fd >= 0 && aligned(r, im->align) ? im->direct_fd : im->fd;
+	if (im->direct_fd >= 0 && aligned(r, im->align))
+		return im->direct_fd;
+	if (r->type == VIRTIO_BLK_T_OUT)
+		__atomic_store_n(&im->cached, true, __ATOMIC_RELAXED);
+	return im->fd;
 }
 
 static bool start_transfer(struct request *r)
@@ -200,15 +204,17 @@ static bool start_segment(struct request *r)
 
 	if (!sqe)
 		return false;
-	if (r->writing)
+	if (r->writing) {
+		__atomic_store_n(&r->q->blk->image.cached, true, __ATOMIC_RELAXED);
 		io_uring_prep_write(sqe, fd, zeroes, r->bytes < ZEROES ? r->bytes : ZEROES,
 				    r->offset);
-	else
+	} else {
 		io_uring_prep_fallocate(sqe, fd,
 					FALLOC_FL_KEEP_SIZE | (unmap ? FALLOC_FL_PUNCH_HOLE :
 								       FALLOC_FL_ZERO_RANGE),
 					s->sector << SECTOR_SHIFT,
 					(uint64_t)s->num_sectors << SECTOR_SHIFT);
+	}
 	io_uring_sqe_set_data(sqe, r);
 	return true;
 }

@@ -35,13 +35,14 @@ class Context:
         self.qemu = qemu
         self.workdir = workdir
         self.children = []
+        self.cleanups = []
         self.image = os.path.join(workdir, "disk.img")
         with open(self.image, "wb") as f:
             f.truncate(DISK_MIB << 20)
 
-    def backend(self, *args, name="blk", program=None, env=None):
-        b = Backend(program or self.options.vu_blk,
-                    os.path.join(self.workdir, name + ".sock"), self.image, *args, env=env)
+    def backend(self, *args, name="blk", program=None, env=None, image=None):
+        b = Backend(program or self.options.vu_blk, os.path.join(self.workdir, name + ".sock"),
+                    image or self.image, *args, env=env)
         self.children.append(b)
         return b
 
@@ -68,6 +69,8 @@ class Context:
     def clean(self):
         for c in reversed(self.children):
             c.end(signal.SIGKILL)
+        while self.cleanups:
+            self.cleanups.pop()()
 
 
 def sh(*argv):
@@ -181,7 +184,7 @@ CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_res
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
          back_end_ends_under_load] + migrate.CASES + postcopy.CASES + crash.CASES + devices.CASES
 # With both versions in the long form only.
-NEWEST_CASES = crash.NEWEST_CASES
+NEWEST_CASES = migrate.NEWEST_CASES + crash.NEWEST_CASES
 # Two versions at once.
 CROSS_CASES = migrate.CROSS_CASES
 
