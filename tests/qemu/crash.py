@@ -13,7 +13,6 @@ from qmp import Corrupt, Failed
 
 KILLS = 200 if LONG else 10
 CHECK_EVERY = 20 if LONG else 5
-TAKEN_UP = "requests in flight are taken up again"
 
 
 def await_requests(g, n):
@@ -22,6 +21,12 @@ def await_requests(g, n):
     while all((available - used) % 65536 < n for available, used in g.ring_indexes()):
         if time.monotonic() > deadline:
             raise Failed("the guest has stopped its I/O")
+
+
+def taken_up(backend):
+    """Requests it has taken up again when it started."""
+    return sum(int(line.split(": ")[-1].split()[0])
+               for line in backend.lines if "requests in flight are taken up again" in line)
 
 
 def await_completion(g, backend, before, seconds):
@@ -50,9 +55,10 @@ class Killer:
         self.seed = int(os.environ.get("VU_SEED", "0"), 0) or random.randrange(1 << 32)
         self.random = random.Random(self.seed)
         self.patience = patience
-        self.seconds = []  # from each kill to the first completion
-        self.young = 0     # successors that died before a request was completed
-        self.resumed = []  # requests each back-end took up again when it started
+        self.seconds = []   # from each kill to the first completion
+        self.peaceful = []  # the same, from each SIGTERM
+        self.young = 0      # successors that died before a request was completed
+        self.resumed = []   # requests each back-end took up again when it started
         self.backend = self.start(immortal=True)
 
     def start(self, immortal=False):
@@ -71,6 +77,20 @@ class Killer:
         if self.random.randrange(2):
             await_requests(g, self.random.randrange(1, 5))
         self.replace(g)
+
+    def end_in_peace(self, g):
+        """What is in flight is completed, so that the next one takes nothing up again."""
+        wait_for_io(g, self.random.randrange(1, 400), self.patience)
+        begin = time.monotonic()
+        if self.end() != 0:
+            raise Failed("SIGTERM ended vu-blk badly:\n" + "\n".join(self.backend.lines))
+        left = g.ring_indexes()
+        self.backend = self.start()
+        await_completion(g, self.backend, left, self.patience)
+        self.peaceful.append(time.monotonic() - begin)
+        wait_for_io(g, 1, self.patience)
+        if taken_up(self.backend):
+            raise Corrupt("SIGTERM left requests in flight:\n" + "\n".join(self.backend.lines))
 
     def await_death(self, g):
         """Of one that dies by itself, between two stores."""
@@ -105,16 +125,20 @@ class Killer:
         self.backend = self.start()
 
     def end(self, sig=signal.SIGTERM):
-        self.backend.end(sig)
-        self.resumed.append(sum(int(line.split(": ")[-1].split()[0])
-                                for line in self.backend.lines if TAKEN_UP in line))
+        status = self.backend.end(sig)
+        self.resumed.append(taken_up(self.backend))
+        return status
 
     def figures(self):
-        ms = sorted(1000 * s for s in self.seconds)
         return ("%d kills and %d of successors, %d with requests in flight, %d of them in all; "
-                "from kill to first completion p50 %d ms, max %d ms; seed %d" %
-                (len(ms), self.young, sum(1 for r in self.resumed if r), sum(self.resumed),
-                 ms[len(ms) // 2], ms[-1], self.seed))
+                "from kill to first completion %s; from SIGTERM %s; seed %d" %
+                (len(self.seconds), self.young, sum(1 for r in self.resumed if r),
+                 sum(self.resumed), spread(self.seconds), spread(self.peaceful), self.seed))
+
+
+def spread(seconds):
+    ms = sorted(1000 * s for s in seconds) or [0]
+    return "p50 %d ms, max %d ms" % (ms[len(ms) // 2], ms[-1])
 
 
 def reconnecting(ctx):
@@ -128,6 +152,8 @@ def killed_and_restarted(ctx):
     g = shape.boot(killer.backend)
     for n in range(1, KILLS + 1):
         killer.kill(g)
+        if n % 5 == 0:
+            killer.end_in_peace(g)
         if n % CHECK_EVERY == 0:
             check(g)
             g.say("go")
