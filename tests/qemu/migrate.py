@@ -155,7 +155,7 @@ def await_used_marks(g):
         time.sleep(0.002)
 
 
-def move(ctx, src, dst):
+def move(ctx, src, dst, meanwhile=lambda: None):
     """By precopy, in several rounds under I/O.  The figures, in words."""
     where = uri(ctx)
     set_up(src)
@@ -163,6 +163,7 @@ def move(ctx, src, dst):
     dst.qmp.execute("migrate-incoming", uri=where)
     src.qmp.execute("migrate-set-parameters", **SLOW)
     src.qmp.execute("migrate", uri=where)
+    meanwhile()
     src.qmp.wait_event("MIGRATION_PASS", MOVE_SECONDS, lambda d: d["pass"] >= ROUNDS)
     await_used_marks(src)
     src.qmp.execute("migrate-set-parameters", **FAST)
