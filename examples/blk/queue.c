@@ -99,6 +99,10 @@ static void *queue_thread(void *opaque)
 		serve_events(q, fds);
 		pthread_mutex_unlock(&q->lock);
 	}
+	/* What a thread has in its ring when it ends fails, with EFAULT at best. */
+	pthread_mutex_lock(&q->lock);
+	requests_complete(q, true);
+	pthread_mutex_unlock(&q->lock);
 	return NULL;
 }
 

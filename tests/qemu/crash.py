@@ -47,8 +47,10 @@ class Killer:
     not do; with @at_a_store each is one that kills itself between two stores to the
     memory that QEMU keeps."""
 
-    def __init__(self, ctx, patience=ANSWER_SECONDS, left_out=None, at_a_store=False):
+    def __init__(self, ctx, patience=ANSWER_SECONDS, left_out=None, at_a_store=False,
+                 threads=False):
         self.ctx = ctx
+        self.threads = threads  # always; or now and then
         self.at_a_store = at_a_store
         self.program = ctx.options.vu_blk_mutant if left_out or at_a_store else None
         self.env = {"VU_SKIP_MARKS": left_out} if left_out else {}
@@ -62,7 +64,7 @@ class Killer:
         self.backend = self.start(immortal=True)
 
     def start(self, immortal=False):
-        threads = ["--threads"] * self.random.randrange(2)
+        threads = ["--threads"] * (self.threads or self.random.randrange(2))
         env = dict(self.env)
         if self.at_a_store and not immortal:
             # QEMU 7.2 does not come back from a death that interrupts its greeting.
@@ -81,6 +83,7 @@ class Killer:
     def end_in_peace(self, g):
         """What is in flight is completed, so that the next one takes nothing up again."""
         wait_for_io(g, self.random.randrange(1, 400), self.patience)
+        await_requests(g, self.random.randrange(1, 6))
         begin = time.monotonic()
         if self.end() != 0:
             raise Failed("SIGTERM ended vu-blk badly:\n" + "\n".join(self.backend.lines))
@@ -168,6 +171,18 @@ def killed_and_restarted(ctx):
     return words
 
 
+def replaced_in_peace(ctx):
+    killer = Killer(ctx, threads=True)
+    g = Shape(ctx, 2, chardev=reconnecting(ctx)).boot(killer.backend)
+    for _ in range(4 * KILLS):
+        killer.end_in_peace(g)
+    words = finish(g)
+    ctx.note("%d ends; from SIGTERM to first completion %s; seed %d" %
+             (len(killer.peaceful), spread(killer.peaceful), killer.seed))
+    killer.end()
+    return words
+
+
 def dies_between_two_stores(ctx):
     killer = Killer(ctx, at_a_store=True)
     g = Shape(ctx, 2, chardev=reconnecting(ctx)).boot(killer.backend)
@@ -242,4 +257,4 @@ def repeated_requests_show(ctx):
 
 CASES = [killed_and_restarted, dies_between_two_stores, killed_in_the_middle_of_a_move]
 # 7.2 takes a second for each connection.
-NEWEST_CASES = [lost_requests_show, repeated_requests_show]
+NEWEST_CASES = [replaced_in_peace, lost_requests_show, repeated_requests_show]
