@@ -8,19 +8,12 @@ import signal
 import subprocess
 import time
 
-from migrate import ANSWER_SECONDS, LONG, SLOW, Shape, check, finish, move, wait_for_io
+from migrate import ANSWER_SECONDS, LONG, SLOW, Shape, await_requests, check, finish, move
+from migrate import wait_for_io
 from qmp import Corrupt, Failed
 
 KILLS = 200 if LONG else 10
 CHECK_EVERY = 20 if LONG else 5
-
-
-def await_requests(g, n):
-    """Until a queue has that many in flight."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while all((available - used) % 65536 < n for available, used in g.ring_indexes()):
-        if time.monotonic() > deadline:
-            raise Failed("the guest has stopped its I/O")
 
 
 def taken_up(backend):

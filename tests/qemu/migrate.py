@@ -91,11 +91,37 @@ def wait_for_io(g, requests, seconds=ANSWER_SECONDS):
         time.sleep(0.002)
 
 
+def await_requests(g, n):
+    """Until a queue has that many in flight."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while all((available - used) % 65536 < n for available, used in g.ring_indexes()):
+        if time.monotonic() > deadline:
+            raise Failed("the guest has stopped its I/O")
+
+
 def finish(g):
     words = check(g, "end", 60)
     g.wait_for("VU-DONE", ANSWER_SECONDS)
     if g.proc.wait(timeout=30):
         raise Failed("QEMU ended with %d" % g.proc.returncode)
+    return words
+
+
+# --- in place ---
+
+def stopped_and_continued(ctx):
+    """As at the end of a migration, with requests in flight, again and again."""
+    times = 2000 if LONG else 40
+    for more in ([], ["--threads"]):
+        b = ctx.backend("--num-queues=2", *more)
+        g = Shape(ctx, 2).boot(b)
+        for n in range(times):
+            await_requests(g, 1 + n % 6)
+            g.qmp.execute("stop")
+            g.qmp.execute("cont")
+            wait_for_io(g, 1)
+        words = finish(g)
+        ctx.end_backend(b)
     return words
 
 
@@ -308,7 +334,7 @@ def lost_marks_show(ctx):
         ctx.clean()
 
 
-CASES = [precopy_one_queue, precopy_four_queues, suspend_and_restore, lost_marks_show]
+CASES = [stopped_and_continued, precopy_one_queue, precopy_four_queues, suspend_and_restore, lost_marks_show]
 # For the newest QEMU alone, unless there is much time.
 NEWEST_CASES = [precopy_between_page_caches]
 CROSS_CASES = [to_the_newer_and_back]
