@@ -297,8 +297,7 @@ static void give_zeroes(struct vu__postcopy *p, uintptr_t addr)
 	if (r) {
 		void *page = (void *)(addr & ~(r->page - 1));
 
-		/* Without memory for it the waiter is woken again later, and asks again.
-		 */
+		/* Without memory for it the waiter is woken later, and asks again. */
 		if (replace_page(page, r->page))
 			wake(p, page, r->page);
 	}
@@ -382,8 +381,7 @@ static bool wake_ranges(struct vu__postcopy *p, bool all)
 	return found;
 }
 
-/* A round after the loss: whoever still waits has not been heard by us, but by another.
- */
+/* A round after the loss.  Whoever waits since the last one was heard by another. */
 static void wake_lost(struct vu__postcopy *p, unsigned int round)
 {
 	if (round % WAKES_HEARD == 0)
