@@ -29,8 +29,8 @@ def await_completion(g, backend, before, seconds):
         if backend.proc.poll() is not None:
             return False
         if time.monotonic() > deadline:
-            raise Corrupt("nothing completes after the restart: available and used are %s\n%s" %
-                          (g.ring_indexes(), "\n".join(g.lines[-8:])))
+            raise Corrupt("nothing completes after the restart: available and used are "
+                          "%s\n%s" % (g.ring_indexes(), "\n".join(g.lines[-8:])))
         time.sleep(0.0005)
     return True
 
@@ -126,8 +126,8 @@ class Killer:
         return status
 
     def figures(self):
-        words = ("%d kills and %d of successors, %d with requests in flight, %d of them in all; "
-                 "from kill to first completion %s; " %
+        words = ("%d kills and %d of successors, %d with requests in flight, %d of them in "
+                 "all; from kill to first completion %s; " %
                  (len(self.seconds), self.young, sum(1 for r in self.resumed if r),
                   sum(self.resumed), spread(self.seconds)))
         if self.peaceful:

@@ -11,6 +11,9 @@ from qmp import Failed
 from vm import Process
 
 
+NEVER = "State blocked by non-migratable device"
+
+
 class Device(Process):
     def __init__(self, ctx, kind, name):
         self.sock = os.path.join(ctx.workdir, name + ".sock")
@@ -34,8 +37,8 @@ class Pair:
         # queue and an interrupt of its own for each queue.
         if kind == "net" and ctx.qemu.key == "7":
             more["device"] = ",vectors=0"
-        self.arguments = dict(more, kind=kind.split("-")[0], machine=ctx.qemu.machine, cpu="qemu64",
-                              memory=MEMORY)
+        self.arguments = dict(more, kind=kind.split("-")[0], machine=ctx.qemu.machine,
+                              cpu="qemu64", memory=MEMORY)
         self.devices = [Device(ctx, kind, n) for n in "ab"]
         self.src = ctx.guest(self.devices[0], "chatter", **self.arguments)
         self.src.wait_for("VU-CHATTER started", BOOT_SECONDS)
@@ -108,7 +111,7 @@ def stays(ctx, kind, why):
 def file_system_moves(ctx):
     """With its state, which 7.2 has no way to ask for."""
     if ctx.qemu.key == "7":
-        return stays(ctx, "fs", "State blocked by non-migratable device")
+        return stays(ctx, "fs", NEVER)
     pair = Pair(ctx, "fs")
     move(ctx, pair)
     if not any("times elsewhere" in line for line in pair.devices[1].lines):
@@ -116,9 +119,8 @@ def file_system_moves(ctx):
 
 
 def file_system_without_state_stays(ctx):
-    stays(ctx, "fs-stateless", "State blocked by non-migratable device"
-          if ctx.qemu.key == "7" else "pre-save failed")
+    stays(ctx, "fs-stateless", NEVER if ctx.qemu.key == "7" else "pre-save failed")
 
 
-CASES = [network_card_moves, scsi_controller_moves, file_system_moves,
-         file_system_without_state_stays]
+CASES = [network_card_moves, scsi_controller_moves, file_system_moves]
+NEWEST_CASES = [file_system_without_state_stays]

@@ -171,7 +171,7 @@ def await_used_marks(g):
     QEMU itself marks a used ring as its queue stops, so at the other end none is missed;
     other front-ends do not.
     """
-    deadline = time.monotonic() + ANSWER_SECONDS / 2
+    deadline = time.monotonic() + ANSWER_SECONDS / 4
     seen = [False] * g.queues
     while not all(seen):
         seen = [a or b for a, b in zip(seen, g.used_rings_logged() or seen)]
@@ -200,13 +200,13 @@ def move(ctx, src, dst, meanwhile=lambda: None):
     return figures(info)
 
 
-def to_and_fro(ctx, shape, moves, backends, qemus=(None, None)):
+def to_and_fro(ctx, shape, moves, backends, qemus=(None, None), mover=move, extra=()):
     """Moves a guest between two back-ends, checking it after each move."""
     g = shape.boot(backends[0])
     for n in range(1, moves + 1):
         wait_for_io(g, 500)
-        dst = shape.incoming(backends[n % 2], qemu=qemus[n % 2])
-        words = move(ctx, g, dst)
+        dst = shape.incoming(backends[n % 2], qemu=qemus[n % 2], extra=extra)
+        words = mover(ctx, g, dst)
         g = dst
         compared = check(g)
         ctx.note("move %d: %s; %s" % (n, words, compared))
@@ -293,10 +293,12 @@ def suspend_and_restore(ctx):
     shape = Shape(ctx, 2)
     state = os.path.join(ctx.workdir, "state")
     # The second is for QEMU 8.2 and newer.
-    forms = ["exec:cat %s" + state] + ["file:" + state + "%.0s"] * (ctx.qemu.key != "7")
+    forms = ["exec:cat %s" + state] * 2
+    if ctx.qemu.key != "7":
+        forms[1] = "file:" + state + "%.0s"
     b = ctx.backend("--num-queues=2")
     g = shape.boot(b)
-    for n, where in enumerate(forms * 2):
+    for n, where in enumerate(forms * (10 if LONG else 1)):
         mib = suspend(ctx, g, where)
         ctx.end_backend(b)
         b = ctx.backend("--num-queues=2", *["--threads"] * (n % 2 == 0))
@@ -311,7 +313,7 @@ def suspend_and_restore(ctx):
 
 # --- negative control ---
 
-def with_marks_skipped(ctx, marks, moves):
+def with_marks_skipped(ctx, marks, moves, **more):
     """The same with a library that skips a class of dirty marks: must end in corruption.
 
     Not "replace": it drops what is noted and not yet set when the log is replaced, and
@@ -320,7 +322,7 @@ def with_marks_skipped(ctx, marks, moves):
     env = {"VU_SKIP_MARKS": marks}
     pair = [ctx.backend(name=n, program=ctx.options.vu_blk_mutant, env=env) for n in "ab"]
     try:
-        words = to_and_fro(ctx, Shape(ctx, legacy=True), moves, pair)
+        words = to_and_fro(ctx, Shape(ctx, legacy=True), moves, pair, **more)
     except Corrupt as e:
         ctx.note("without %s marks: %s" % (marks, str(e).split("\n")[0]))
         return
@@ -334,7 +336,8 @@ def lost_marks_show(ctx):
         ctx.clean()
 
 
-CASES = [stopped_and_continued, precopy_one_queue, precopy_four_queues, suspend_and_restore, lost_marks_show]
+CASES = [stopped_and_continued, precopy_one_queue, precopy_four_queues,
+         suspend_and_restore, lost_marks_show]
 # For the newest QEMU alone, unless there is much time.
 NEWEST_CASES = [precopy_between_page_caches]
 CROSS_CASES = [to_the_newer_and_back]

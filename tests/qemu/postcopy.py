@@ -5,7 +5,8 @@ has not come yet is fetched while it waits."""
 import time
 
 from migrate import ANSWER_SECONDS, MOVE_SECONDS, MOVES, Shape
-from migrate import await_migration, check, figures, finish, leave, set_up, uri, wait_for_io
+from migrate import await_migration, figures, leave, set_up, to_and_fro, uri, wait_for_io
+from migrate import with_marks_skipped
 from qmp import Failed
 
 # Slow enough for much of the memory to be missed.
@@ -50,25 +51,18 @@ def move(ctx, src, dst):
     faults = sum(1 for line in dst.lines if FAULT in line)
     if not faults:
         raise Failed("the back-end has missed none of its memory")
-    return "%s; %d pages asked for, %d faults of the back-end, %d ms to its first completion" % (
-        figures(info), info["ram"]["postcopy-requests"], faults, 1000 * first)
+    return ("%s; %d pages asked for, %d faults of the back-end, first completion after %d ms" %
+            (figures(info), info["ram"]["postcopy-requests"], faults, 1000 * first))
+
+
+HOW = {"mover": move, "extra": ("-trace", FAULT)}
 
 
 def postcopy(ctx, queues):
-    shape = Shape(ctx, queues)
-    backends = [ctx.backend("--num-queues=%d" % queues, *more, name=n)
-                for n, more in (("a", []), ("b", ["--threads"]))]
-    g = shape.boot(backends[0])
-    for n in range(1, MOVES + 1):
-        wait_for_io(g, 500)
-        dst = shape.incoming(backends[n % 2], extra=("-trace", FAULT))
-        words = move(ctx, g, dst)
-        g = dst
-        ctx.note("move %d: %s; %s" % (n, words, check(g)))
-        g.say("go")
-    wait_for_io(g, 500)
-    words = finish(g)
-    for b in backends:
+    pair = [ctx.backend("--num-queues=%d" % queues, *more, name=n)
+            for n, more in (("a", []), ("b", ["--threads"]))]
+    words = to_and_fro(ctx, Shape(ctx, queues), MOVES, pair, **HOW)
+    for b in pair:
         ctx.end_backend(b)
     return words
 
@@ -81,4 +75,10 @@ def postcopy_four_queues(ctx):
     return postcopy(ctx, 4)
 
 
+def lost_marks_show_in_postcopy(ctx):
+    """What was sent before the switch and written again must be sent again."""
+    with_marks_skipped(ctx, "data", 3, **HOW)
+
+
 CASES = [postcopy_one_queue, postcopy_four_queues]
+NEWEST_CASES = [lost_marks_show_in_postcopy]

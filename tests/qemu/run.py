@@ -182,9 +182,11 @@ def back_end_ends_under_load(ctx):
 
 CASES = [one_queue, two_queues_with_threads, many_queues_in_one_loop, device_reset,
          guest_reboot, file_system, host_and_guest_agree, read_only, monitor_killed,
-         back_end_ends_under_load] + migrate.CASES + postcopy.CASES + crash.CASES + devices.CASES
+         back_end_ends_under_load]
+CASES += migrate.CASES + postcopy.CASES + crash.CASES + devices.CASES
 # With both versions in the long form only.
-NEWEST_CASES = migrate.NEWEST_CASES + crash.NEWEST_CASES
+NEWEST_CASES = (migrate.NEWEST_CASES + postcopy.NEWEST_CASES + crash.NEWEST_CASES +
+                devices.NEWEST_CASES)
 # Two versions at once.
 CROSS_CASES = migrate.CROSS_CASES
 

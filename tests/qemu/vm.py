@@ -114,8 +114,9 @@ class Qemu(Process):
                  reboots=False, memory=256 << 10, machine="q35", cpu="max", smp=2, chardev="",
                  kind="blk", device="", incoming=False, extra=()):
         # On a busy machine the kernel would find that its timer does not work.
-        command = ("console=ttyS0 panic=-1 quiet no_timer_check vu.steps=%s vu.seed=%d vu.threads=%d "
-                   "vu.ops=%d vu.device=%s" % (",".join(steps), seed, threads, ops, kind))
+        command = ("console=ttyS0 panic=-1 quiet no_timer_check vu.steps=%s vu.seed=%d "
+                   "vu.threads=%d vu.ops=%d vu.device=%s" %
+                   (",".join(steps), seed, threads, ops, kind))
         ours, theirs = socket.socketpair()
         argv = list(qemu) + [
             "-accel", "tcg", "-machine", machine + ",memory-backend=mem", "-cpu", cpu,
