@@ -167,7 +167,7 @@ def killed_and_restarted(ctx):
 def replaced_in_peace(ctx):
     killer = Killer(ctx, threads=True)
     g = Shape(ctx, 2, chardev=reconnecting(ctx)).boot(killer.backend)
-    for _ in range(4 * KILLS):
+    for _ in range(2 * KILLS):
         killer.end_in_peace(g)
     words = finish(g)
     ctx.note("%d ends; from SIGTERM to first completion %s; seed %d" %

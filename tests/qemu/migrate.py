@@ -111,7 +111,7 @@ def finish(g):
 
 def stopped_and_continued(ctx):
     """As at the end of a migration, with requests in flight, again and again."""
-    times = 2000 if LONG else 40
+    times = 1000 if LONG else 40
     for more in ([], ["--threads"]):
         b = ctx.backend("--num-queues=2", *more)
         g = Shape(ctx, 2).boot(b)
