@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import crash  # noqa: E402
@@ -221,9 +222,11 @@ def run(n, options, qemu, case):
         words = case(ctx) or ""
         print("ok %d - %s # %.0f s %s" % (n, name, time.monotonic() - begin, words), flush=True)
         return True
-    except Failed as e:
+    except Exception as e:
+        # Anything else is a mistake of the test's.
+        why = str(e) if isinstance(e, Failed) else traceback.format_exc()
         print("not ok %d - %s" % (n, name))
-        print("\n".join("# " + line for line in str(e).split("\n")), flush=True)
+        print("\n".join("# " + line for line in why.split("\n")), flush=True)
         return False
     finally:
         ctx.clean()

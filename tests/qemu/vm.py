@@ -185,9 +185,13 @@ class Qemu(Process):
         """The memfd of that name which QEMU has open; None if there is none."""
         fds = "/proc/%d/fd" % self.proc.pid
         for fd in os.listdir(fds):
-            if os.readlink(os.path.join(fds, fd)).startswith("/memfd:" + name):
-                with open(os.path.join(fds, fd), "rb") as f:
-                    return mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+            path = os.path.join(fds, fd)
+            try:
+                if os.readlink(path).startswith("/memfd:" + name):
+                    with open(path, "rb") as f:
+                        return mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+            except FileNotFoundError:
+                pass  # closed since
         return None
 
     def find_rings(self):
