@@ -37,7 +37,7 @@ int vu__fd_forbid_shrinking(int fd)
 	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0 ? -errno : 0;
 }
 
-int vu__event_signal(int fd)
+int vu__event_add(int fd)
 {
 	uint64_t one = 1;
 	ssize_t n;
@@ -45,9 +45,14 @@ int vu__event_signal(int fd)
 	do
 		n = write(fd, &one, sizeof(one));
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN)
-		return -errno;
-	return 0;
+	return n < 0 ? -errno : 0;
+}
+
+int vu__event_signal(int fd)
+{
+	int ret = vu__event_add(fd);
+
+	return ret == -EAGAIN ? 0 : ret;
 }
 
 int vu__event_kind(int fd)

@@ -11,6 +11,9 @@
 /* Makes reads and writes of @fd return -EAGAIN instead of blocking.  0 or -errno. */
 VU_MUST_CHECK int vu__fd_set_nonblock(int fd);
 
+/* Adds 1 to an eventfd.  0; -EAGAIN: its counter is full; other -errno. */
+int vu__event_add(int fd);
+
 /*
  * Adds 1 to an eventfd.  A full counter is fine, the reader has a signal to see
  * already.  0 or -errno.
