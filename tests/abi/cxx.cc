@@ -4,6 +4,7 @@
 #include <libvu/frontend.h>
 #include <libvu/libvhost-user.h>
 #include <libvu/log.h>
+#include <libvu/telemetry.h>
 
 #include <cstdio>
 #include <cstring>
