@@ -6,6 +6,7 @@
 
 bool vu__chain_out_of_bounds(struct vu__ring *r, const struct vu__desc *d)
 {
+	vu__meter_fault(&r->meter);
 	vu__ring_break(r, "descriptor of %u bytes at 0x%llx is not in guest memory", d->len,
 		       (unsigned long long)d->addr);
 	return false;
@@ -47,6 +48,7 @@ static bool copy_table(struct vu__ring *r, const struct vu__desc *d, struct vu__
 	}
 	if (!vu__range_valid(d->addr, d->len) ||
 	    !vu__memmap_read(r->map, d->addr, r->table, d->len)) {
+		vu__meter_fault(&r->meter);
 		vu__ring_break(r, "indirect table of %u bytes at 0x%llx is not in guest memory",
 			       d->len, (unsigned long long)d->addr);
 		return false;

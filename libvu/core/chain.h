@@ -158,6 +158,8 @@ vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (!vu__chain_enter_table(r, &d, &t))
 				return false;
+			if (mode == VU__WALK_COLLECT || mode == VU__WALK_RECORD)
+				vu__meter_indirect(&r->meter);
 			budget = VU_MIN(descs + t.num, VIRTQUEUE_MAX_SIZE);
 			next = 0;
 			continue;
@@ -170,6 +172,8 @@ vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 			}
 		} else if (VU_UNLIKELY(writing)) {
 			return vu__chain_bad_buffer(r, &d);
+		} else if (mode == VU__WALK_COLLECT || mode == VU__WALK_RECORD) {
+			vu__meter_readable(&r->meter, d.len);
 		}
 		if (VU_UNLIKELY(!d.len))
 			return vu__chain_bad_buffer(r, &d);

@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "core/meter.h"
 #include "core/split.h"
 
 static int check_file(int fd, uint64_t size, uint64_t offset, char *why, size_t why_size)
@@ -89,6 +90,21 @@ static bool is_news(const struct vu__log *log, uint64_t word, uint64_t le)
 	return (__atomic_load_n(&log->words[word], __ATOMIC_RELAXED) & le) != le;
 }
 
+static unsigned int count_bits(uint64_t mask)
+{
+	/* Mostly there is one. */
+	return mask & (mask - 1) ? (unsigned int)__builtin_popcountll(mask) : !!mask;
+}
+
+/* Of the pages in @mask, those in @old were marked already. */
+static void count(const struct vu__dirty *d, uint64_t mask, uint64_t old)
+{
+	if (!VU__METERED || !d->counts)
+		return;
+	vu__meter_add(&d->counts[0], count_bits(mask & ~old));
+	vu__meter_add(&d->counts[1], count_bits(mask & old));
+}
+
 /* A locked operation orders what was stored before it before what is loaded after it. */
 #if defined(__x86_64__) || defined(__i386__)
 #define LOCKED_IS_FENCE true
@@ -107,7 +123,7 @@ static void set_bits(struct vu__dirty *d, uint64_t word, uint64_t mask)
 
 	if (vu__skipped(VU__MARK_SOME))
 		return;
-	__atomic_fetch_or(&d->log->words[word], le, __ATOMIC_SEQ_CST);
+	count(d, le, __atomic_fetch_or(&d->log->words[word], le, __ATOMIC_SEQ_CST));
 	if (VU_UNLIKELY(tell))
 		vu__event_signal_any(d->call_fd);
 }
@@ -121,6 +137,8 @@ static void set_bits_behind_fence(struct vu__dirty *d, uint64_t word, uint64_t m
 {
 	if (is_news(d->log, word, htole64(mask)))
 		set_bits(d, word, mask);
+	else
+		count(d, mask, mask);
 }
 
 void vu__dirty_set_noted(struct vu__dirty *d, enum vu__dirty_kind kind)

@@ -54,6 +54,7 @@ struct vu__dirty {
 	unsigned int skew;
 	bool data;   /* VHOST_F_LOG_ALL: buffers are logged; not without a log */
 	int call_fd; /* SET_LOG_FD's eventfd, or -1 */
+	uint64_t *counts; /* of pages set that were not, and behind it that were; or NULL */
 	struct {
 		uint64_t word;
 		uint64_t mask; /* 0: nothing is noted */

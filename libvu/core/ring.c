@@ -23,26 +23,33 @@ static inline bool head_done(struct vu__ring *r, unsigned int head)
 	return true;
 }
 
+/* There is nothing to pop: asks for a kick, if need be.  True if there is something now. */
+static bool rearm(struct vu__ring *r)
+{
+	VuVirtq *vq = r->vq;
+
+	if (!r->event_idx || !vq->notification)
+		return false;
+	if (r->armed && r->armed_at == vq->last_avail_idx)
+		return false;
+	return vu__ring_arm(r);
+}
+
 /* Looks for new entries behind those known.  True if there are. */
 static bool refill(struct vu__ring *r)
 {
 	VuVirtq *vq = r->vq;
 	uint16_t idx = vu__split_avail_idx(vq->vring.avail);
 
-	if (idx == vq->last_avail_idx) {
-		if (!r->event_idx || !vq->notification)
-			return false;
-		if (r->armed && r->armed_at == idx)
-			return false;
-		if (!vu__ring_arm(r))
-			return false;
+	if (idx == vq->last_avail_idx && rearm(r))
 		idx = vu__split_avail_idx(vq->vring.avail);
-	}
 	if (VU_UNLIKELY((uint16_t)(idx - vq->last_avail_idx) > vq->vring.num)) {
 		vu__ring_break(r, "available index went from %u to %u in a ring of %u",
 			       vq->last_avail_idx, idx, vq->vring.num);
 		return false;
 	}
+	vu__meter_looked(&r->meter, (uint16_t)(idx - vq->shadow_avail_idx),
+			 (uint16_t)(idx - vq->used_idx) == vq->vring.num);
 	vq->shadow_avail_idx = idx;
 	return idx != vq->last_avail_idx;
 }
@@ -67,6 +74,7 @@ static VU_ALWAYS_INLINE void *make_element(struct vu__ring *r, size_t size, unsi
 	elem->index = head;
 	elem->out_num = chain->out_num;
 	elem->in_num = n - chain->out_num;
+	vu__meter_chain(&r->meter, n);
 	elem->out_sg = iov;
 	elem->in_sg = iov + chain->out_num;
 	for (unsigned int i = 0; i < n; i++)
@@ -97,6 +105,8 @@ VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
 	elem = make_element(r, size, head, &chain);
 	if (!elem)
 		return NULL;
+	vu__meter_popped_again(&r->meter);
+	vu__ring_date(r);
 	r->head_gen[head] = r->gen;
 	if (!--vq->resubmit_num) {
 		r->resubmitting = false;
@@ -106,17 +116,37 @@ VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
 	return elem;
 }
 
+/*
+ * Whether there is an entry that may be popped; how many may be without asking again.
+ * What is asked once a row need not be asked for each.
+ */
+static __attribute__((noinline)) bool look(struct vu__ring *r)
+{
+	VuVirtq *vq = r->vq;
+	uint16_t n;
+
+	if (!r->can_pop || !have_entry(r))
+		return false;
+	n = vq->shadow_avail_idx - vq->last_avail_idx;
+	if (VU__METERED)
+		n = VU_MIN(n, VU__METER_PERIOD);
+	vu__meter_pops(&r->meter);
+	vu__ring_date(r);
+	r->pop_until = vq->last_avail_idx + n;
+	return true;
+}
+
 void *vu__ring_pop(struct vu__ring *r, size_t size)
 {
 	VuVirtq *vq = r->vq;
 	struct vu__chain chain = {0, 0};
 	unsigned int head;
-	uint16_t slot;
+	uint16_t slot, next;
 	void *elem;
 
-	if (VU_UNLIKELY(!r->can_pop || size < sizeof(VuVirtqElement)))
+	if (VU_UNLIKELY(vq->last_avail_idx == r->pop_until) && !look(r))
 		return pop_again(r, size);
-	if (!have_entry(r))
+	if (VU_UNLIKELY(size < sizeof(VuVirtqElement)))
 		return NULL;
 	slot = vq->last_avail_idx & r->mask;
 	head = vu__split_avail_entry(vq->vring.avail, slot);
@@ -141,13 +171,15 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	if (VU_UNLIKELY(vq->inflight))
 		vu__inflight_take(vq, head);
 	vq->inuse++;
-	vq->last_avail_idx++;
+	next = vq->last_avail_idx + 1;
+	vq->last_avail_idx = next;
+	vu__meter_popped(&r->meter, next);
 	/*
 	 * The last of those known: should the device go to sleep now without looking
 	 * again, the next one must kick.
 	 */
-	if (r->event_idx && vq->notification && vq->last_avail_idx == vq->shadow_avail_idx) {
-		vu__ring_set_avail_event(r, vq->last_avail_idx);
+	if (r->event_idx && vq->notification && next == vq->shadow_avail_idx) {
+		vu__ring_set_avail_event(r, next);
 		/* Without a look behind a fence this is a hope, not a promise. */
 		r->armed = false;
 	}
@@ -167,12 +199,15 @@ static void take_back(struct vu__ring *r, unsigned int head)
 			vu__inflight_drop(vq->inflight, head);
 		vq->last_avail_idx--;
 		vq->inuse--;
+		vu__meter_unpopped(&r->meter, vq->last_avail_idx);
 	} else if (vq->resubmit_num < r->resubmits) {
 		vq->resubmit_list[vq->resubmit_num++].index = head;
 		r->head_gen[head] = VU__GEN_RESUBMIT;
 		r->resubmitting = true;
 		r->can_pop = false;
+		vu__meter_unpopped_again(&r->meter);
 	}
+	vu__ring_look_again(r);
 }
 
 void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem, uint64_t written)
@@ -195,6 +230,7 @@ bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem)
 	/* The device may have written some of it. */
 	if (r->dirty.data && vu__chain_mark(r, elem->index, UINT64_MAX))
 		vu__dirty_flush(&r->dirty);
+	vu__meter_abandoned(&r->meter);
 	if (!--vq->inuse)
 		tell_drained(r);
 	return true;
@@ -217,6 +253,8 @@ bool vu__ring_rewind(struct vu__ring *r, unsigned int num)
 		} else {
 			vq->last_avail_idx--;
 			vq->inuse--;
+			vu__meter_unpopped(&r->meter, vq->last_avail_idx);
+			vu__ring_look_again(r);
 		}
 	}
 	return true;
@@ -225,6 +263,29 @@ bool vu__ring_rewind(struct vu__ring *r, unsigned int num)
 VU_COLD static void not_in_flight(const VuVirtqElement *elem)
 {
 	vu__error("an element with head %u was pushed that is not in flight", elem->index);
+}
+
+/* False: nothing can be pushed. */
+static __attribute__((noinline)) bool time_push(struct vu__ring *r, unsigned int head)
+{
+	if (!r->can_push || head >= r->vq->vring.num)
+		return r->can_push;
+	vu__meter_pushes(&r->meter, r->gen_time[r->head_gen[head]]);
+	/* The end of this is the beginning of what is popped next. */
+	vu__ring_date(r);
+	return true;
+}
+
+/* A meter's flags are only set while the ring's is: one look tells both. */
+static VU_ALWAYS_INLINE bool may_push(struct vu__ring *r, unsigned int head)
+{
+	if (!VU__METERED)
+		return VU_LIKELY(r->can_push);
+	if (VU_LIKELY(r->meter.push_ok))
+		return true;
+	return (head < r->vq->vring.num &&
+		vu__meter_pushes_too(&r->meter, r->gen_time[r->head_gen[head]])) ||
+	       time_push(r, head);
 }
 
 /*
@@ -237,7 +298,7 @@ static VU_ALWAYS_INLINE bool fill(struct vu__ring *r, const VuVirtqElement *elem
 	VuVirtq *vq = r->vq;
 	uint16_t slot = (vq->used_idx + idx) & r->mask;
 
-	if (VU_UNLIKELY(!r->can_push))
+	if (!may_push(r, elem->index))
 		return false;
 	if (VU_UNLIKELY(!head_done(r, elem->index))) {
 		not_in_flight(elem);
@@ -246,6 +307,7 @@ static VU_ALWAYS_INLINE bool fill(struct vu__ring *r, const VuVirtqElement *elem
 	if (tracked && r->dirty.data && !vu__ring_mark_data(r, elem->index, len))
 		return false;
 	vu__split_set_used_entry(vq->vring.used, slot, elem->index, len);
+	vu__meter_filled(&r->meter, len);
 	return !tracked || vu__ring_mark_used(r, offsetof(struct vring_used, ring[slot]),
 					      sizeof(vring_used_elem_t));
 }
@@ -308,6 +370,7 @@ static VU_ALWAYS_INLINE void flush(struct vu__ring *r, unsigned int num, uint16_
 	else
 		vu__split_publish_used_idx(vq->vring.used, new);
 	vq->used_idx = new;
+	vu__meter_flushed(&r->meter, new);
 	vq->inuse -= num;
 	/* Half the index space after the last call, "since then" says nothing. */
 	if ((int16_t)(new - vq->signalled_used) < (uint16_t)(new - old))
@@ -454,4 +517,16 @@ bool vu__ring_should_call(struct vu__ring *r)
 		return !(vu__split_avail_flags(vq->vring.avail) & VRING_AVAIL_F_NO_INTERRUPT);
 	event = vu__split_used_event(vq->vring.avail, vq->vring.num);
 	return !valid || vring_need_event(event, new, old);
+}
+
+void vu__ring_woken(struct vu__ring *r, uint64_t kicks)
+{
+	vu__ring_look_again(r);
+	vu__meter_woken(&r->meter, kicks);
+}
+
+void vu__ring_notified(struct vu__ring *r, enum vu__call outcome)
+{
+	vu__meter_notified(&r->meter, outcome);
+	vu__ring_look_again(r);
 }

@@ -16,6 +16,7 @@
 #include "core/dirtylog.h"
 #include "core/inflight.h"
 #include "core/memmap.h"
+#include "core/meter.h"
 #include "libvu/libvhost-user.h"
 
 /* Memory that elements popped before a change of the memory table still point into. */
@@ -23,11 +24,15 @@ struct vu__retired {
 	struct vu__retired *next;
 	struct vu__memmap *map;
 	unsigned int left; /* elements */
-	uint8_t gen;
+	uint32_t number;   /* gen_map of theirs */
 };
 
-/* In head_gen, where maps are 1 to 254: taken by the last back-end, not yet popped again. */
-#define VU__GEN_RESUBMIT UINT8_MAX
+/*
+ * What is popped with the same memory map, and at the same time as far as that is known,
+ * is of one generation: 1 to 254, in head_gen for as long as it is in flight.
+ */
+#define VU__GENS	 256u
+#define VU__GEN_RESUBMIT UINT8_MAX /* taken by the last back-end, not yet popped again */
 #define VU__NO_HEAD	 UINT16_MAX
 
 /* The first writable buffers of what was popped while data is logged. */
@@ -40,8 +45,9 @@ struct vu__ring {
 	VuVirtq *vq;
 	struct vu__memmap *map;
 	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
-	uint16_t mask; /* size - 1 */
-	uint8_t gen;   /* marks what was popped with this map; never 0 */
+	uint16_t mask;	    /* size - 1 */
+	uint16_t pop_until; /* up to this index entries are popped without looking further */
+	uint8_t gen;   /* of what is popped now; never 0 */
 	bool can_pop;  /* open, and nothing to be resubmitted */
 	bool open;     /* started, not broken, not being stopped */
 	bool can_push; /* the used ring may be written */
@@ -52,12 +58,19 @@ struct vu__ring {
 	bool notify_on_empty;
 	bool armed;	   /* avail_event is armed_at */
 	uint16_t armed_at;
-	uint8_t *head_gen; /* per head: gen it was popped in, 0 if it is not in flight */
+	uint8_t *head_gen;  /* per head: gen it was popped in, 0 if it is not in flight */
+	uint64_t *gen_time; /* per gen: when that was */
 	uint16_t *popped;  /* per place in the available ring: the head popped there */
 	uint16_t *filled;  /* per place in the used ring: the head filled there, with inflight */
 	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
 	void *table;	   /* scratch for an indirect table that is not in one piece */
 	struct vu__dirty dirty;
+	struct vu__meter meter;
+	uint32_t map_number;	    /* of map, among those of this start of the ring */
+	uint32_t gen_map[VU__GENS]; /* per gen: number of the map it points into */
+	uint64_t free_gens[VU__GENS / 64]; /* a bit for each that is known to be free */
+	uint8_t *own_head_gen; /* head_gen and gen_time are these, or, from the next start */
+	uint64_t *own_gen_time; /* on, in the meter's annex */
 	struct vu__writable *writable; /* per head; made when data is logged first */
 	uint16_t resubmits; /* length of vq->resubmit_list */
 	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
@@ -94,11 +107,19 @@ void vu__ring_leave_resubmits(struct vu__ring *r);
  */
 bool vu__ring_start(struct vu__ring *r);
 
+/* The next pop looks first whether it may pop, and what time it is. */
+static inline void vu__ring_look_again(struct vu__ring *r)
+{
+	r->pop_until = r->vq->last_avail_idx;
+	vu__meter_expire(&r->meter);
+}
+
 /* Nothing is popped any more but what is to be resubmitted. */
 static inline void vu__ring_close(struct vu__ring *r)
 {
 	r->open = false;
 	r->can_pop = false;
+	vu__ring_look_again(r);
 }
 
 /* ... and it is again, unless the driver has broken the ring. */
@@ -116,6 +137,7 @@ void vu__ring_stop(struct vu__ring *r);
 
 /* Maps of elements that are in flight, and of those a stop did not wait for: ringmap.c. */
 void vu__ring_retired_done(struct vu__ring *r, uint8_t gen);
+void vu__ring_first_gen(struct vu__ring *r);
 void vu__ring_orphan_maps(struct vu__ring *r);
 void vu__ring_drop_maps(struct vu__ring *r);
 void vu__ring_drop_orphans(struct vu__ring *r);
@@ -149,6 +171,9 @@ static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__ring_mark(struct vu__ring *r, uin
 	return false;
 }
 
+/* What is popped from now on is of the meter's time, if a generation is left for it. */
+void vu__ring_date(struct vu__ring *r);
+
 /* Breaks the ring, once, with a reason for a person. */
 void vu__ring_break(struct vu__ring *r, const char *fmt, ...) VU_PRINTF(2, 3);
 
@@ -167,6 +192,13 @@ bool vu__ring_empty(struct vu__ring *r);
 void vu__ring_set_notification(struct vu__ring *r, bool enable);
 void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *out,
 			  unsigned int max_in, unsigned int max_out);
+
+/*
+ * The device is about to look at the ring, because the kick eventfd had @kicks in it,
+ * or, with 0, for another reason.  It has notified, and this is what came of it.
+ */
+void vu__ring_woken(struct vu__ring *r, uint64_t kicks);
+void vu__ring_notified(struct vu__ring *r, enum vu__call outcome);
 
 /* Whether the driver wants to hear of what was flushed; asking counts as telling. */
 bool vu__ring_should_call(struct vu__ring *r);

@@ -17,6 +17,8 @@ int vu__ring_prepare(struct vu__ring *r, unsigned int num)
 	VU_CLEANUP_FREE uint16_t *popped = NULL, *filled = NULL;
 	VU_CLEANUP_FREE uint8_t *head_gen = NULL;
 
+	if (vu__meter_prepare(&r->meter))
+		return -ENOMEM;
 	if (num <= r->alloc_num)
 		return 0;
 	head_gen = vu__sys.calloc(num, sizeof(*head_gen));
@@ -24,12 +26,14 @@ int vu__ring_prepare(struct vu__ring *r, unsigned int num)
 	filled = vu__sys.calloc(num, sizeof(*filled));
 	if (!r->iov)
 		r->iov = vu__sys.calloc(VIRTQUEUE_MAX_SIZE, sizeof(*r->iov));
-	if (!head_gen || !popped || !filled || !r->iov)
+	if (!r->own_gen_time)
+		r->own_gen_time = vu__sys.calloc(VU__GENS, sizeof(*r->own_gen_time));
+	if (!head_gen || !popped || !filled || !r->iov || !r->own_gen_time)
 		return -ENOMEM;
-	free(r->head_gen);
+	free(r->own_head_gen);
 	free(r->popped);
 	free(r->filled);
-	r->head_gen = vu__steal_ptr(&head_gen);
+	r->own_head_gen = vu__steal_ptr(&head_gen);
 	r->popped = vu__steal_ptr(&popped);
 	r->filled = vu__steal_ptr(&filled);
 	r->alloc_num = num;
@@ -40,12 +44,14 @@ void vu__ring_destroy(struct vu__ring *r)
 {
 	vu__ring_stop(r);
 	vu__ring_drop_orphans(r);
-	free(vu__steal_ptr(&r->head_gen));
+	free(vu__steal_ptr(&r->own_head_gen));
+	free(vu__steal_ptr(&r->own_gen_time));
 	free(vu__steal_ptr(&r->popped));
 	free(vu__steal_ptr(&r->filled));
 	free(vu__steal_ptr(&r->writable));
 	free(vu__steal_ptr(&r->iov));
 	free(vu__steal_ptr(&r->table));
+	vu__meter_destroy(&r->meter);
 	r->alloc_num = 0;
 }
 
@@ -89,6 +95,16 @@ static void start_tracking(struct vu__ring *r)
 		r->writable = vu__sys.calloc(r->alloc_num, sizeof(*r->writable));
 }
 
+/* Where generations are kept: readers look for them in the annex. */
+static void use_room(struct vu__ring *r)
+{
+	struct vu_telemetry_annex *annex = r->meter.annex;
+
+	r->head_gen = annex ? (uint8_t *)(annex + 1) : r->own_head_gen;
+	r->gen_time = annex ? annex->starts : r->own_gen_time;
+	memset(r->head_gen, 0, r->vq->vring.num);
+}
+
 bool vu__ring_start(struct vu__ring *r)
 {
 	VuVirtq *vq = r->vq;
@@ -100,12 +116,13 @@ bool vu__ring_start(struct vu__ring *r)
 	vq->signalled_used = vq->used_idx;
 	vq->signalled_used_valid = false;
 	vq->notification = true;
-	memset(r->head_gen, 0, r->alloc_num * sizeof(*r->head_gen));
+	use_room(r);
 	memset(r->popped, 0xff, r->alloc_num * sizeof(*r->popped));
 	memset(r->filled, 0xff, r->alloc_num * sizeof(*r->filled));
 	start_resubmitting(r);
 	start_tracking(r);
-	r->gen = 1;
+	vu__ring_first_gen(r);
+	vu__ring_look_again(r);
 	r->drained_fd = -1;
 	r->broken[0] = '\0';
 	r->can_push = true;
@@ -160,6 +177,8 @@ void vu__ring_stop(struct vu__ring *r)
 		vu__ring_orphan_maps(r);
 	}
 	vu__dirty_flush(&r->dirty);
+	if (r->can_push)
+		vu__meter_stopped(&r->meter);
 	vu__ring_close(r);
 	r->can_push = false;
 	r->resubmitting = false;

@@ -6,6 +6,7 @@
  * vu__ring_retired_done(): queue's thread.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/sys.h"
 #include "core/ring.h"
@@ -61,29 +62,84 @@ void vu__ring_orphan_maps(struct vu__ring *r)
 	}
 }
 
-/* Elements in flight that were popped in generation @gen. */
-static unsigned int count_gen(const struct vu__ring *r, uint8_t gen)
+/* --- generations --- */
+
+static bool in_map(const struct vu__ring *r, uint8_t gen, uint32_t number)
+{
+	return gen && gen != VU__GEN_RESUBMIT && r->gen_map[gen] == number;
+}
+
+/* Elements in flight that were popped with the map there is now. */
+static unsigned int count_in_map(const struct vu__ring *r)
 {
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < r->vq->vring.num; i++)
-		n += r->head_gen[i] == gen;
+		n += in_map(r, r->head_gen[i], r->map_number);
 	return n;
 }
 
-static bool gen_in_use(const struct vu__ring *r, uint8_t gen)
+static void find_free_gens(struct vu__ring *r)
 {
-	for (const struct vu__retired *old = r->retired; old; old = old->next) {
-		if (old->gen == gen)
-			return true;
-	}
-	return false;
+	memset(r->free_gens, 0xff, sizeof(r->free_gens));
+	r->free_gens[0] &= ~(uint64_t)1;
+	r->free_gens[VU__GEN_RESUBMIT / 64] &= ~VU_BIT(VU__GEN_RESUBMIT % 64);
+	for (unsigned int i = 0; i < r->vq->vring.num; i++)
+		r->free_gens[r->head_gen[i] / 64] &= ~VU_BIT(r->head_gen[i] % 64);
 }
+
+/* Takes one of those known to be free; 0 if there is none. */
+static uint8_t take_gen(struct vu__ring *r)
+{
+	for (unsigned int i = 0; i < VU_ARRAY_SIZE(r->free_gens); i++) {
+		unsigned int bit;
+
+		if (!r->free_gens[i])
+			continue;
+		bit = __builtin_ctzll(r->free_gens[i]);
+		r->free_gens[i] &= r->free_gens[i] - 1;
+		return (uint8_t)(i * 64 + bit);
+	}
+	return 0;
+}
+
+/* A generation for what is popped from now on.  False: all are in flight. */
+static bool begin_gen(struct vu__ring *r)
+{
+	uint8_t gen = take_gen(r);
+
+	if (!gen) {
+		/* Many have become free since this was done last. */
+		find_free_gens(r);
+		gen = take_gen(r);
+	}
+	if (!gen)
+		return false;
+	r->gen = gen;
+	r->gen_map[gen] = r->map_number;
+	__atomic_store_n(&r->gen_time[gen], r->meter.now, __ATOMIC_RELAXED);
+	return true;
+}
+
+void vu__ring_date(struct vu__ring *r)
+{
+	/* Without one left, the next are taken for as old as those before. */
+	if (VU__METERED && r->gen_time[r->gen] != r->meter.now)
+		(void)begin_gen(r);
+}
+
+void vu__ring_first_gen(struct vu__ring *r)
+{
+	memset(r->free_gens, 0, sizeof(r->free_gens));
+	/* It is empty but for what is to be resubmitted: there is one. */
+	(void)begin_gen(r);
+}
+
+/* --- maps --- */
 
 int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map)
 {
-	unsigned int left = r->can_push && r->vq->inuse ? count_gen(r, r->gen) : 0;
-	uint8_t next_gen = r->gen == VU__GEN_RESUBMIT - 1 ? 1 : r->gen + 1;
+	unsigned int left = r->can_push && r->vq->inuse ? count_in_map(r) : 0;
 	struct vu__retired *old;
 
 	if (!left) {
@@ -91,25 +147,30 @@ int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map)
 		use_map(r, map);
 		return 0;
 	}
-	if (gen_in_use(r, next_gen))
-		return -EBUSY;
 	old = vu__sys.calloc(1, sizeof(*old));
 	if (!old)
 		return -ENOMEM;
-	*old = (struct vu__retired){r->retired, r->map, left, r->gen};
+	*old = (struct vu__retired){r->retired, r->map, left, r->map_number};
+	r->map_number++;
+	if (!begin_gen(r)) {
+		r->map_number--;
+		free(old);
+		return -EBUSY;
+	}
 	r->retired = old;
-	r->gen = next_gen;
 	use_map(r, map);
 	return 0;
 }
 
-/* An element popped with an older map is done. */
+/* An element popped earlier is done; perhaps with an older map. */
 void vu__ring_retired_done(struct vu__ring *r, uint8_t gen)
 {
+	if (in_map(r, gen, r->map_number))
+		return;
 	for (struct vu__retired **at = &r->retired; *at; at = &(*at)->next) {
 		struct vu__retired *old = *at;
 
-		if (old->gen != gen)
+		if (!in_map(r, gen, old->number))
 			continue;
 		if (--old->left == 0) {
 			*at = old->next;
