@@ -70,6 +70,22 @@ static struct vu__dev *priv_new(VuDev *dev, uint16_t max_queues, vu_read_msg_cb 
 	return d;
 }
 
+/* The memory, once nothing is in it any more. */
+static void release(VuDev *dev)
+{
+	struct vu__dev *d = vu__dev_of(dev);
+
+	pthread_mutex_destroy(&dev->slave_mutex);
+	free(d->queues);
+	free(dev->vq);
+	free(d);
+	dev->vq = NULL;
+	dev->priv = NULL;
+	dev->nregions = 0;
+	dev->max_queues = 0;
+	dev->sock = -1;
+}
+
 bool vu_init_read_msg(VuDev *dev, uint16_t max_queues, int socket, vu_panic_cb panic,
 		      vu_read_msg_cb read_msg, vu_set_watch_cb set_watch,
 		      vu_remove_watch_cb remove_watch, const VuDevIface *iface)
@@ -95,6 +111,11 @@ bool vu_init_read_msg(VuDev *dev, uint16_t max_queues, int socket, vu_panic_cb p
 	pthread_mutex_init(&dev->slave_mutex, NULL);
 	for (unsigned int i = 0; i < max_queues; i++)
 		queue_init(dev->priv, i);
+	if (vu__show_begin(dev->priv)) {
+		vu__error("vu_init: out of memory");
+		release(dev);
+		return false;
+	}
 	return true;
 }
 
@@ -145,17 +166,10 @@ void vu_deinit(VuDev *dev)
 	vu__postcopy_destroy(&d->postcopy);
 	vu__memmap_put(d->next_map);
 	vu__memmap_put(d->map);
-	pthread_mutex_destroy(&dev->slave_mutex);
-	free(d->queues);
-	free(dev->vq);
-	free(d);
-	dev->vq = NULL;
-	dev->priv = NULL;
+	vu__show_end(d);
+	release(dev);
 	dev->postcopy_ufd = -1;
 	dev->postcopy_listening = false;
-	dev->nregions = 0;
-	dev->max_queues = 0;
-	dev->sock = -1;
 }
 
 bool vu_reconnect(VuDev *dev, int socket)
@@ -166,7 +180,9 @@ bool vu_reconnect(VuDev *dev, int socket)
 	unsigned int drain_ms = d->drain_ms, log_reply_size = d->log_reply_size;
 	uint16_t max_queues = dev->max_queues;
 	enum vu__can_postcopy can_postcopy = d->can_postcopy;
+	char name[sizeof(d->telemetry->device->name)];
 
+	memcpy(name, d->telemetry->device->name, sizeof(name));
 	vu_stop_queues(dev);
 	vu_deinit(dev);
 	if (!vu_init_read_msg(dev, max_queues, socket, dev->panic, read_msg, dev->set_watch,
@@ -176,6 +192,7 @@ bool vu_reconnect(VuDev *dev, int socket)
 	dev->priv->drain_ms = drain_ms;
 	dev->priv->log_reply_size = log_reply_size;
 	dev->priv->can_postcopy = can_postcopy;
+	vu_set_device_name(dev, name);
 	return true;
 }
 
@@ -219,6 +236,7 @@ void vu__dev_panic(struct vu__dev *d, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	vu__error("%s", text);
+	vu__show_panic(d, text);
 	d->pub->panic(d->pub, text);
 }
 

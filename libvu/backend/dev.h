@@ -14,6 +14,7 @@
 #include "core/memmap.h"
 #include "core/postcopy.h"
 #include "core/ring.h"
+#include "core/telemetry.h"
 #include "libvu/ext.h"
 #include "wire/sock.h"
 
@@ -71,6 +72,7 @@ struct vu__dev {
 	struct vu__queue *queues;
 	struct vu__log *log;
 	bool log_data;		  /* LOG_ALL */
+	bool logging;		  /* both, as last told */
 	pthread_mutex_t log_lock; /* over those two and the log's eventfd */
 	unsigned int log_reply_size;
 	struct vu__inflight_area *inflight;
@@ -88,6 +90,9 @@ struct vu__dev {
 	/* A memory table that nobody may use before the front-end has acknowledged it. */
 	struct vu__memmap *next_map;
 	bool next_by_regions; /* made by ADD_MEM_REG, not by SET_MEM_TABLE */
+	struct vu__telemetry *telemetry;
+	unsigned int number;	 /* in this process: names its files */
+	pthread_t shown_control; /* whose thread id is shown */
 	char why[256]; /* why the request at hand was refused */
 };
 
@@ -167,6 +172,12 @@ void vu__queue_replace_kick(struct vu__queue *q, int fd);
 
 /* Makes the queue look at its ring although nobody has kicked. */
 void vu__queue_kick_self(struct vu__queue *q);
+
+/* Calls the driver although the device has not asked to. */
+void vu__queue_call_self(struct vu__queue *q);
+
+/* Calls the queue's handler, for @kicks signals of the driver's. */
+void vu__queue_run_handler(struct vu__queue *q, uint64_t kicks);
 
 /* Puts the kick eventfd into or out of the event loop, as handler and fd ask. */
 void vu__queue_update_watch(struct vu__queue *q);
@@ -259,6 +270,35 @@ void vu__inflight_release(struct vu__dev *d);
 /* Whether the device can save and load its state, or says that it has none. */
 bool vu__state_supported(const struct vu__dev *d);
 void vu__state_release(struct vu__dev *d);
+
+/* --- what is shown to tools: telemetry.c --- */
+
+/* Makes the telemetry segment, and ends with it.  0 or -ENOMEM. */
+VU_MUST_CHECK int vu__show_begin(struct vu__dev *d);
+void vu__show_end(struct vu__dev *d);
+
+/* Features and phase, memory, the end of the connection. */
+void vu__show_device(struct vu__dev *d);
+void vu__show_regions(struct vu__dev *d);
+void vu__show_gone(struct vu__dev *d);
+void vu__show_panic(struct vu__dev *d, const char *text);
+
+/* A message; what it changed about queues too.  The first gives what the second takes. */
+uint64_t vu__show_message_begin(struct vu__dev *d, const struct vu__msg *m);
+void vu__show_message_end(struct vu__dev *d, uint32_t request, int queue, int result,
+			  uint64_t began);
+
+/* A queue's state, its eventfds when they are others, and what happens to it. */
+void vu__show_queue(struct vu__queue *q);
+void vu__show_eventfds(struct vu__queue *q);
+void vu__show_start(struct vu__queue *q);
+void vu__show_stop(struct vu__queue *q, int left);
+void vu__show_enable(struct vu__queue *q);
+void vu__show_break(struct vu__queue *q);
+
+/* An event without a text into the black box; @queue -1: the device's. */
+void vu__tell(struct vu__dev *d, enum vu_telemetry_event_kind kind, int queue, int result,
+	      uint64_t value);
 
 /* --- dispatch.c --- */
 

@@ -254,6 +254,9 @@ static bool is_ack_wanted(const struct vu__dev *d, const struct vu__msg *m)
 static bool serve(struct vu__dev *d, struct vu__msg *m)
 {
 	bool wants_ack = is_ack_wanted(d, m);
+	uint32_t request = m->request;
+	int queue = vu__msg_queue(m, VU__TO_BACKEND);
+	uint64_t began = vu__show_message_begin(d, m);
 	int ret;
 
 	vu__debug(VU__DEBUG_MSG, "%s flags 0x%x size %u fds %u", request_name(m->request),
@@ -264,6 +267,7 @@ static bool serve(struct vu__dev *d, struct vu__msg *m)
 		vu__drain_force(d);
 	d->why[0] = '\0';
 	ret = run(d, m);
+	vu__show_message_end(d, request, queue, ret, began);
 	if (ret == VU__REPLY) {
 		/* Fds in it now are the answer's. */
 		ret = vu__send_reply(d, m);
@@ -286,8 +290,10 @@ static bool dispatch(struct vu__dev *d)
 	int ret;
 
 	ret = receive(d, &d->in);
-	if (ret == 0)
+	if (ret == 0) {
+		vu__show_gone(d);
 		return false;
+	}
 	if (ret == -EAGAIN)
 		return true;
 	if (ret < 0) {

@@ -98,40 +98,58 @@ bool vu_queue_avail_bytes(VuDev *dev, VuVirtq *vq, unsigned int in_bytes,
 }
 
 /* "In-band notifications": the call goes over the channel. */
-VU_COLD static void call_in_band(struct vu__dev *d, VuVirtq *vq, bool sync)
+VU_COLD static int call_in_band(struct vu__dev *d, VuVirtq *vq, bool sync)
 {
 	struct vu__msg m;
 
 	vu__msg_init(&m, VU__BACKEND_VRING_CALL);
 	m.payload.state.index = vu__queue_index(vu__queue_of(vq));
 	m.size = sizeof(m.payload.state);
-	(void)vu__channel_request(d, &m, sync);
+	return vu__channel_request(d, &m, sync);
 }
 
-void vu__queue_call(struct vu__queue *q, bool sync)
+static enum vu__call call_driver(struct vu__queue *q, bool sync)
 {
 	VuVirtq *vq = vu__queue_pub(q);
 	/* The control thread may be hiding the number; the file behind it stays ours. */
 	int call_fd = __atomic_load_n(&vq->call_fd, __ATOMIC_ACQUIRE);
 
 	if (VU_LIKELY(call_fd >= 0 && !q->call_any))
-		vu__event_signal(call_fd);
-	else if (call_fd >= 0)
-		vu__event_signal_any(call_fd);
-	else if (vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS))
-		call_in_band(q->dev, vq, sync);
+		return vu__event_add(call_fd) ? VU__CALL_FAILED : VU__CALL_SENT;
+	if (call_fd >= 0)
+		return vu__event_signal_any(call_fd) ? VU__CALL_FAILED : VU__CALL_SENT;
+	if (vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS))
+		return call_in_band(q->dev, vq, sync) ? VU__CALL_FAILED : VU__CALL_SENT;
+	if (__atomic_load_n(&q->call_slot, __ATOMIC_RELAXED) >= 0)
+		return VU__CALL_MASKED;
+	return VU__CALL_NO_FD;
+}
+
+void vu__queue_call(struct vu__queue *q, bool sync)
+{
+	vu__ring_notified(&q->ring, call_driver(q, sync));
+}
+
+static void notify(VuDev *dev, VuVirtq *vq, bool sync)
+{
+	struct vu__ring *r = ring_of(dev, vq);
+
+	if (vu__dev_broken(dev) || !r->can_push)
+		return;
+	if (vu__ring_should_call(r))
+		vu__queue_call(vu__queue_of(vq), sync);
+	else
+		vu__ring_notified(r, r->event_idx ? VU__CALL_EVENT : VU__CALL_FLAG);
 }
 
 void vu_queue_notify(VuDev *dev, VuVirtq *vq)
 {
-	if (!vu__dev_broken(dev) && vu__ring_should_call(ring_of(dev, vq)))
-		vu__queue_call(vu__queue_of(vq), false);
+	notify(dev, vq, false);
 }
 
 void vu_queue_notify_sync(VuDev *dev, VuVirtq *vq)
 {
-	if (!vu__dev_broken(dev) && vu__ring_should_call(ring_of(dev, vq)))
-		vu__queue_call(vu__queue_of(vq), true);
+	notify(dev, vq, true);
 }
 
 const char *vu_queue_broken_reason(VuDev *dev, VuVirtq *vq)
@@ -139,4 +157,20 @@ const char *vu_queue_broken_reason(VuDev *dev, VuVirtq *vq)
 	const struct vu__ring *r = ring_of(dev, vq);
 
 	return r->broken[0] ? r->broken : NULL;
+}
+
+int64_t vu_read_kick(VuDev *dev, VuVirtq *vq)
+{
+	uint64_t value;
+	int ret = vu__event_consume(vq->kick_fd, &value);
+
+	if (ret)
+		return ret;
+	vu__ring_woken(ring_of(dev, vq), value);
+	return (int64_t)VU_MIN(value, (uint64_t)INT64_MAX);
+}
+
+void vu_queue_failed(VuDev *dev, VuVirtq *vq, unsigned int num)
+{
+	vu__meter_failed(&ring_of(dev, vq)->meter, num);
 }

@@ -190,6 +190,7 @@ int vu__req_reset_device(struct vu__dev *d, struct vu__msg *m)
 		d->queues[i].has_addr = false;
 		d->queues[i].ring.broken[0] = '\0';
 	}
+	vu__tell(d, VU_TELEMETRY_RESET, -1, 0, 0);
 	if (d->ext.reset)
 		d->ext.reset(dev);
 	return VU__DONE;

@@ -14,11 +14,15 @@
 
 void vu__log_apply(struct vu__dev *d)
 {
-	bool data = vu__has_bit(d->pub->features, VU__F_LOG_ALL);
+	bool data = vu__has_bit(d->pub->features, VU__F_LOG_ALL), on = d->log && data;
 
 	pthread_mutex_lock(&d->log_lock);
 	d->log_data = data;
 	pthread_mutex_unlock(&d->log_lock);
+	if (on != d->logging) {
+		vu__tell(d, VU_TELEMETRY_LOG, -1, 0, on);
+		d->logging = on;
+	}
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
 		struct vu__queue *q = &d->queues[i];
 
@@ -166,7 +170,7 @@ void vu_log_write(VuDev *dev, uint64_t gpa, uint64_t len)
 
 	pthread_mutex_lock(&d->log_lock);
 	if (d->log && d->log_data) {
-		struct vu__dirty now = {.log = NULL};
+		struct vu__dirty now = {.counts = &d->telemetry->device->pages_first};
 
 		vu__dirty_set_log(&now, d->log, true, dev->log_call_fd);
 		fits = vu__dirty_add(&now, gpa, len, VU__DIRTY_DATA);

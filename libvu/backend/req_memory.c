@@ -78,6 +78,7 @@ static void publish(struct vu__dev *d, struct vu__memmap *map, const VuRing *rin
 	vu__memmap_put(d->map);
 	d->map = vu__memmap_get(map);
 	vu__dev_mirror_regions(d);
+	vu__show_regions(d);
 	/* What was available stays so, but its kick may have come while nobody looked. */
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
 		struct vu__queue *q = &d->queues[i];

@@ -50,6 +50,7 @@ static void finish(struct vu__dev *d, int result)
 	close(t->fd);
 	free(t->data);
 	*t = (struct vu__transfer){.fd = -1, .load = t->load, .result = result};
+	vu__show_device(d);
 }
 
 static void fail(struct vu__dev *d, int err, const char *why)

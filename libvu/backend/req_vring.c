@@ -128,6 +128,7 @@ int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)
 		vu__queue_begin_stop(q);
 	vu__queue_end_stop(q);
 	vq->kick_fd = vu__steal_fd(&fd);
+	vu__show_eventfds(q);
 	ret = vu__queue_start(q);
 	if (ret)
 		vu__queue_end_stop(q);
@@ -147,7 +148,7 @@ static int move_to_slot(int *slot, int *shown, int fd)
 		return 0;
 	}
 	if (*slot < 0)
-		*slot = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		__atomic_store_n(slot, fcntl(fd, F_DUPFD_CLOEXEC, 0), __ATOMIC_RELAXED);
 	else
 		ret = dup3(fd, *slot, O_CLOEXEC);
 	if (*slot < 0 || ret < 0)
@@ -195,9 +196,10 @@ int vu__req_set_vring_call(struct vu__dev *d, struct vu__msg *m)
 	if (ret)
 		return vu__refuse(d, ret, "queue %d: call eventfd: %s", vu__queue_index(q),
 				  strerror(-ret));
+	vu__show_eventfds(q);
 	/* A call may have gone to the old one while it was being replaced. */
 	if (vq->call_fd >= 0 && vq->started)
-		vu__event_signal_any(vq->call_fd);
+		vu__queue_call_self(q);
 	return VU__DONE;
 }
 
@@ -212,6 +214,7 @@ int vu__req_set_vring_err(struct vu__dev *d, struct vu__msg *m)
 	if (ret)
 		return vu__refuse(d, ret, "queue %d: error eventfd: %s", vu__queue_index(q),
 				  strerror(-ret));
+	vu__show_eventfds(q);
 	return VU__DONE;
 }
 
@@ -224,6 +227,7 @@ int vu__req_set_vring_enable(struct vu__dev *d, struct vu__msg *m)
 		return vu__refuse(d, -EINVAL, "queue %d: enable is 0 or 1, not %u",
 				  vu__queue_index(q), enable);
 	__atomic_store_n(&vu__queue_pub(q)->enable, enable, __ATOMIC_RELAXED);
+	vu__show_enable(q);
 	if (d->ext.queue_enabled)
 		d->ext.queue_enabled(d->pub, vu__queue_index(q), enable);
 	/* What came while it was disabled has been kicked for already. */
@@ -237,7 +241,8 @@ int vu__req_vring_kick(struct vu__dev *d, struct vu__msg *m)
 	struct vu__queue *q = queue_of(d, m);
 	VuVirtq *vq = vu__queue_pub(q);
 
+	(void)d;
 	if (vq->started && vq->handler)
-		vq->handler(d->pub, vu__queue_index(q));
+		vu__queue_run_handler(q, 1);
 	return VU__DONE;
 }

@@ -86,6 +86,7 @@ static void on_break(struct vu__ring *r, void *opaque)
 	int err_fd = __atomic_load_n(&r->vq->err_fd, __ATOMIC_ACQUIRE);
 
 	vu__error("queue %d is broken until it is restarted: %s", idx, r->broken);
+	vu__show_break(q);
 	if (err_fd >= 0) {
 		vu__event_signal_any(err_fd);
 	} else if (vu__dev_has(d, VU__PF_INBAND_NOTIFICATIONS)) {
@@ -131,6 +132,16 @@ static int choose_resume_point(struct vu__queue *q, const VuRing *ring)
 	return 0;
 }
 
+static void use_meter(struct vu__queue *q)
+{
+	struct vu__telemetry *t = q->dev->telemetry;
+	int idx = vu__queue_index(q);
+	struct vu_telemetry_annex *annex =
+		vu__telemetry_annex(t, idx, vu__queue_pub(q)->vring.num);
+
+	vu__meter_use(&q->ring.meter, &t->counters[idx], t->lease, annex);
+}
+
 /* True if there is something to pop already. */
 static int go_live(struct vu__queue *q, bool *pending)
 {
@@ -141,8 +152,10 @@ static int go_live(struct vu__queue *q, bool *pending)
 	int ret;
 
 	ret = vu__queue_resolve(q, q->dev->map, &ring);
-	if (!ret)
-		ret = vu__ring_prepare(r, vq->vring.num);
+	if (ret)
+		return ret;
+	use_meter(q);
+	ret = vu__ring_prepare(r, vq->vring.num);
 	if (!ret)
 		ret = choose_resume_point(q, &ring);
 	if (!ret)
@@ -157,6 +170,7 @@ static int go_live(struct vu__queue *q, bool *pending)
 	r->on_log_short = on_log_short;
 	r->opaque = q;
 	*pending = vu__ring_start(r);
+	vu__show_start(q);
 	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u", vu__queue_index(q),
 		  vq->vring.num, vq->last_avail_idx);
 	/* Who served it before may have completed these and not lived to call. */
@@ -227,21 +241,32 @@ static void close_kick(struct vu__queue *q)
 static void end_stop(struct vu__queue *q, bool call)
 {
 	VuVirtq *vq = vu__queue_pub(q);
+	bool live = q->ring.can_push;
+	int left;
 
 	/* A thread of the device's may be completing what it has popped. */
 	vu__queue_quiesce(q);
 	if (call && vu__ring_owes_call(&q->ring))
 		vu_queue_notify(q->dev->pub, vq);
-	if (q->ring.can_push && vq->inuse)
+	left = live ? vq->inuse : 0;
+	if (left)
 		vu__log(vq->inflight ? VU_LOG_INFO : VU_LOG_WARNING,
 			"queue %d is stopped with %d elements in flight, which are %s",
-			vu__queue_index(q), vq->inuse,
+			vu__queue_index(q), left,
 			vq->inflight ? "left to the next back-end" : "lost");
 	vu__ring_stop(&q->ring);
 	vu__queue_resume(q);
 	set_started(q, false);
 	q->stopping = false;
 	close_kick(q);
+	if (live)
+		vu__show_stop(q, left);
+}
+
+void vu__queue_run_handler(struct vu__queue *q, uint64_t kicks)
+{
+	vu__ring_woken(&q->ring, kicks);
+	vu__queue_pub(q)->handler(q->dev->pub, vu__queue_index(q));
 }
 
 void vu__queue_end_stop(struct vu__queue *q)
@@ -303,7 +328,7 @@ static void kicked(VuDev *dev, int condition, void *data)
 		return;
 	}
 	if (vq->handler)
-		vq->handler(dev, vu__queue_index(q));
+		vu__queue_run_handler(q, value);
 }
 
 void vu__queue_update_watch(struct vu__queue *q)
@@ -323,12 +348,22 @@ void vu__queue_update_watch(struct vu__queue *q)
 void vu__queue_kick_self(struct vu__queue *q)
 {
 	VuVirtq *vq = vu__queue_pub(q);
-	VuDev *dev = q->dev->pub;
+	struct vu__telemetry *t = q->dev->telemetry;
 
-	if (vq->kick_fd >= 0)
+	if (vq->kick_fd >= 0) {
+		vu__meter_add(&t->configs[vu__queue_index(q)].self_kicks, 1);
 		vu__event_signal_any(vq->kick_fd);
-	else if (vq->handler && vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS))
-		vq->handler(dev, vu__queue_index(q));
+	} else if (vq->handler && vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS)) {
+		vu__queue_run_handler(q, 0);
+	}
+}
+
+void vu__queue_call_self(struct vu__queue *q)
+{
+	struct vu__telemetry *t = q->dev->telemetry;
+
+	vu__meter_add(&t->configs[vu__queue_index(q)].extra_calls, 1);
+	vu__event_signal_any(vu__queue_pub(q)->call_fd);
 }
 
 void vu_set_queue_handler(VuDev *dev, VuVirtq *vq, vu_queue_handler_cb handler)

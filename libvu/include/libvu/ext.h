@@ -219,6 +219,48 @@ bool vu_get_region(VuDev *dev, unsigned int i, VuDevRegion *region);
 const char *vu_queue_broken_reason(VuDev *dev, VuVirtq *vq);
 
 /**
+ * vu_read_kick - read a queue's kick eventfd, and count it
+ * @dev: the device
+ * @vq: the queue
+ *
+ * For a device that waits for vq->kick_fd itself, in the thread of the queue: with it
+ * the library's telemetry knows of kicks and wake-ups.  Never blocks.
+ *
+ * Returns: how many signals there were, 0 for none; a negative errno if the eventfd
+ * cannot be read.
+ */
+int64_t vu_read_kick(VuDev *dev, VuVirtq *vq);
+
+/**
+ * vu_queue_failed - count requests that failed
+ * @dev: the device
+ * @vq: the queue
+ * @num: how many, that are or will be pushed with a status that says so
+ *
+ * What a failure is only the device knows.  Queue's thread.
+ */
+void vu_queue_failed(VuDev *dev, VuVirtq *vq, unsigned int num);
+
+/**
+ * vu_set_device_name - what tools call the device
+ * @dev: the device
+ * @name: up to 63 bytes of it are copied; unless set, the program's name
+ *
+ * Any thread.
+ */
+void vu_set_device_name(VuDev *dev, const char *name);
+
+/**
+ * vu_note - write a line into the device's black box
+ * @dev: the device
+ * @text: up to 87 bytes of it are kept, among the last events of the device
+ *
+ * For what somebody wants to know after the process has died.  Costs a lock.  Any
+ * thread.
+ */
+void vu_note(VuDev *dev, const char *text);
+
+/**
  * vu_version - the library's version, such as "0.1.0"
  *
  * Any thread.
