@@ -324,6 +324,14 @@ static void on_message(void *opaque, int fd, uint32_t events)
 }
 
 /* Takes the socket. */
+/* What tools call the disk. */
+static const char *name_of(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+
+	return slash ? slash + 1 : file;
+}
+
 static bool connect_front_end(struct server *s, int sock)
 {
 	struct blk *b = &s->blk;
@@ -334,6 +342,7 @@ static bool connect_front_end(struct server *s, int sock)
 		return false;
 	}
 	vu_set_ext_ops(&b->dev, &blk_ext_ops);
+	vu_set_device_name(&b->dev, name_of(b->opt->file));
 	blk_init_config(b);
 	s->connected = true;
 	if (loop_set(b->loop, sock, POLLIN, on_message, s)) {

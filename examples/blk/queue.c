@@ -79,7 +79,7 @@ static void serve_events(struct queue *q, const struct pollfd *fds)
 		requests_complete(q, false);
 	}
 	if (fds[0].revents)
-		drain_event(fds[0].fd);
+		(void)vu_read_kick(&q->blk->dev, &q->blk->dev.vq[q->idx]);
 	requests_serve(q);
 }
 

@@ -107,6 +107,8 @@ static void finish(struct request *r, uint8_t status)
 
 	if (r->status)
 		*r->status = status;
+	if (!r->status || status != VIRTIO_BLK_S_OK)
+		vu_queue_failed(dev, &dev->vq[q->idx], 1);
 	vu_queue_fill(dev, &dev->vq[q->idx], &r->elem, r->in_bytes + !!r->status, q->filled);
 	q->filled++;
 	free(r->segs);
