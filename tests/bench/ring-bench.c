@@ -3,7 +3,7 @@
  * What pops and pushes cost through the libvhost-user API, with a front-end in the same
  * process.  Needs nothing but that API, so that any library which offers it can be
  * measured: build with its header and its sources.  BENCH_READ_MSG: its vu_init() takes
- * a callback that reads messages.
+ * a callback that reads messages.  BENCH_WATCH: it is libvu, with somebody who watches.
  *
  * ring-bench [ROUNDS [CASE]] prints a line a row: case, regions, event index, ns an
  * element (the fastest batch).
@@ -68,6 +68,7 @@ struct shape {
 	bool log;	      /* dirty pages are logged; the log is cleared before each batch */
 	bool inflight;	      /* what is in flight is tracked */
 	bool fill;	      /* filled one by one and shown at once, as vu-blk does */
+	bool in_turns; /* each is pushed before the next is popped; only when asked for */
 };
 
 static const struct shape shapes[] = {
@@ -80,6 +81,7 @@ static const struct shape shapes[] = {
 	{"fill", 3, false, 256, 4097, false, false, true},
 	{"fill+log", 3, false, 256, 4097, true, false, true},
 	{"fill+inflight", 3, false, 256, 4097, false, true, true},
+	{"block-in-turns", 3, false, 256, 4097, .in_turns = true},
 };
 
 static VuDev dev;
@@ -243,6 +245,25 @@ static void start_inflight(void)
 	close(fd);
 }
 
+#ifdef BENCH_WATCH
+#include <libvu/telemetry.h>
+
+/* Somebody wants histograms, for longer than this runs. */
+static void watch(void)
+{
+	struct vu_telemetry *t;
+	char path[4096], why[256] = "";
+
+	snprintf(path, sizeof(path), "%s/%d-0.telemetry", getenv("LIBVU_RUN_DIR"), getpid());
+	errno = 0;
+	if (vu_telemetry_open(path, &t, why, sizeof(why)))
+		fail(why);
+	if (vu_telemetry_watch(t, VU_TELEMETRY_LEASE_MAX))
+		fail("vu_telemetry_watch");
+	vu_telemetry_close(t);
+}
+#endif
+
 static void connect_library(const struct shape *s, unsigned int regions, bool event_idx)
 {
 	struct vhost_vring_addr addr = {0};
@@ -288,6 +309,9 @@ static void connect_library(const struct shape *s, unsigned int regions, bool ev
 	say_u64(SET_VRING_CALL, 0, call);
 	say_u64(SET_VRING_KICK, 0, kick);
 	say_state(SET_VRING_ENABLE, 1);
+#ifdef BENCH_WATCH
+	watch();
+#endif
 }
 
 static void disconnect_library(unsigned int regions)
@@ -363,8 +387,12 @@ static double run_batch(const struct shape *s)
 		elems[i] = vu_queue_pop(&dev, vq, sizeof(VuVirtqElement));
 		if (!elems[i])
 			fail("vu_queue_pop");
+		if (s->in_turns) {
+			vu_queue_push(&dev, vq, elems[i], s->written);
+			free(elems[i]);
+		}
 	}
-	for (unsigned int i = 0; i < s->batch; i++) {
+	for (unsigned int i = 0; i < s->batch && !s->in_turns; i++) {
 		if (s->fill)
 			vu_queue_fill(&dev, vq, elems[i], s->written, i);
 		else
@@ -408,7 +436,7 @@ int main(int argc, char **argv)
 	const char *only = argc > 2 ? argv[2] : NULL;
 
 	for (unsigned int s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
-		if (only && strcmp(only, shapes[s].name))
+		if (only ? strcmp(only, shapes[s].name) : shapes[s].in_turns)
 			continue;
 		/* What migration costs has little to do with regions. */
 		bool one = shapes[s].log || shapes[s].inflight || shapes[s].fill;
