@@ -186,9 +186,6 @@ void vu__queue_update_watch(struct vu__queue *q);
 void vu__queue_quiesce(struct vu__queue *q);
 void vu__queue_resume(struct vu__queue *q);
 
-/* Calls the driver, whether it wants to hear or not: queue.c.  Queue's thread. */
-void vu__queue_call(struct vu__queue *q, bool sync);
-
 /* --- answering GET_VRING_BASE: drain.c --- */
 
 /*

@@ -125,9 +125,12 @@ static enum vu__call call_driver(struct vu__queue *q, bool sync)
 	return VU__CALL_NO_FD;
 }
 
-void vu__queue_call(struct vu__queue *q, bool sync)
+void vu__queue_call_self(struct vu__queue *q)
 {
-	vu__ring_notified(&q->ring, call_driver(q, sync));
+	struct vu__telemetry *t = q->dev->telemetry;
+
+	if (call_driver(q, false) == VU__CALL_SENT)
+		vu__meter_add(&t->configs[vu__queue_index(q)].extra_calls, 1);
 }
 
 static void notify(VuDev *dev, VuVirtq *vq, bool sync)
@@ -137,7 +140,7 @@ static void notify(VuDev *dev, VuVirtq *vq, bool sync)
 	if (vu__dev_broken(dev) || !r->can_push)
 		return;
 	if (vu__ring_should_call(r))
-		vu__queue_call(vu__queue_of(vq), sync);
+		vu__ring_notified(r, call_driver(vu__queue_of(vq), sync));
 	else
 		vu__ring_notified(r, r->event_idx ? VU__CALL_EVENT : VU__CALL_FLAG);
 }

@@ -175,7 +175,7 @@ static int go_live(struct vu__queue *q, bool *pending)
 		  vq->vring.num, vq->last_avail_idx);
 	/* Who served it before may have completed these and not lived to call. */
 	if (vq->used_idx)
-		vu__queue_call(q, false);
+		vu__queue_call_self(q);
 	return 0;
 }
 
@@ -356,14 +356,6 @@ void vu__queue_kick_self(struct vu__queue *q)
 	} else if (vq->handler && vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS)) {
 		vu__queue_run_handler(q, 0);
 	}
-}
-
-void vu__queue_call_self(struct vu__queue *q)
-{
-	struct vu__telemetry *t = q->dev->telemetry;
-
-	vu__meter_add(&t->configs[vu__queue_index(q)].extra_calls, 1);
-	vu__event_signal_any(vu__queue_pub(q)->call_fd);
 }
 
 void vu_set_queue_handler(VuDev *dev, VuVirtq *vq, vu_queue_handler_cb handler)

@@ -34,7 +34,7 @@ check $? "and nothing else"
 for h in "$src"/libvu/include/libvu/*.h; do
     sed -z 's:/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/::g' "$h"
 done | grep -v -E '^ *(#|typedef)' | tr '\n' ' ' | tr ';{}' '\n\n\n' |
-    grep -v 'typedef' | grep -o -E '\bvu_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u > "$tmp/declared"
+    grep -v -E 'typedef|static inline|^\s*return' | grep -o -E '\bvu_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u > "$tmp/declared"
 comm -3 "$tmp/map" "$tmp/declared" > "$tmp/out"
 [ ! -s "$tmp/out" ]
 check $? "the headers declare what the map names"
