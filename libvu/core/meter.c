@@ -121,7 +121,7 @@ static void watch(struct vu__meter *m, bool on)
 {
 	m->watched = on;
 	m->row = 0;
-	m->row_ok = false;
+	m->row_gen = 0;
 	m->kicked_at = 0;
 	/* What was popped before this has a start of the coarse clock's. */
 	if (on)
@@ -162,24 +162,24 @@ void vu__meter_pops(struct vu__meter *m)
 	m->kicked_at = 0;
 }
 
-void vu__meter_pushes(struct vu__meter *m, uint64_t start)
+void vu__meter_pushes(struct vu__meter *m, uint8_t gen, uint64_t start)
 {
 	struct vu_telemetry_counters *c = m->c;
 
 	if (!VU__METERED)
 		return;
 	/* Something was popped since the last push, or the device has notified. */
-	if (!m->row_ok || c->avail_idx != m->avail_seen) {
+	if (!m->row_gen || c->avail_idx != m->avail_seen) {
 		settle(m);
 		read_clock(m);
 		vu__meter_set(&c->last_push, m->now);
 	}
 	m->push_ok = !m->watched;
-	m->row_ok = m->watched;
 	if (!m->watched)
 		return;
 	if (m->row)
 		end_row(m);
+	m->row_gen = gen;
 	m->row_start = start;
 	m->row = 1;
 }

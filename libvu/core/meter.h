@@ -36,7 +36,7 @@ struct vu__meter {
 	uint32_t descriptors, indirect; /* since then */
 	bool push_ok; /* nothing need be done for a push but counting it */
 	bool watched; /* each push is timed */
-	bool row_ok;  /* watched, and no time has passed since the last push, but for pops */
+	uint8_t row_gen; /* of the last push, if it was just now but for pops; else 0 */
 	bool full;    /* the last look found every entry outstanding */
 	bool awake;   /* the device was woken, and has popped nothing since */
 	uint16_t avail_seen, used_seen; /* the indices when c was last up to date */
@@ -63,10 +63,12 @@ void vu__meter_use(struct vu__meter *m, struct vu_telemetry_counters *c,
 void vu__meter_started(struct vu__meter *m, uint16_t avail_idx, uint16_t used_idx);
 void vu__meter_stopped(struct vu__meter *m);
 
-/* Before a row of pops, at most VU__METER_PERIOD; before a push without push_ok, of
- * what was popped at @start. */
+/*
+ * Before a row of pops, at most VU__METER_PERIOD; before a push without push_ok, of what
+ * was popped at @start, in generation @gen.
+ */
 void vu__meter_pops(struct vu__meter *m);
-void vu__meter_pushes(struct vu__meter *m, uint64_t start);
+void vu__meter_pushes(struct vu__meter *m, uint8_t gen, uint64_t start);
 
 /* What is rare: requests of an earlier back-end's, and what is undone. */
 void vu__meter_popped_again(struct vu__meter *m);
@@ -97,7 +99,7 @@ static inline void vu__meter_set(uint64_t *to, uint64_t value)
 static inline void vu__meter_expire(struct vu__meter *m)
 {
 	m->push_ok = false;
-	m->row_ok = false;
+	m->row_gen = 0;
 }
 
 /* A chain is walked to be popped: it has a descriptor of @len bytes to read, */
@@ -128,10 +130,13 @@ static inline void vu__meter_indirect(struct vu__meter *m)
 		m->indirect++;
 }
 
-/* Counts a push like the one before it, while watched.  False: it is not like it. */
-static inline bool vu__meter_pushes_too(struct vu__meter *m, uint64_t start)
+/*
+ * Counts a push in generation @gen, if it is watched and like the one before it: nothing
+ * was popped between.
+ */
+static inline bool vu__meter_pushes_too(struct vu__meter *m, uint8_t gen, uint16_t avail_idx)
 {
-	if (!m->row_ok || start != m->row_start || m->c->avail_idx != m->avail_seen)
+	if (gen != m->row_gen || avail_idx != m->avail_seen)
 		return false;
 	m->row++;
 	return true;

@@ -132,7 +132,7 @@ static __attribute__((noinline)) bool look(struct vu__ring *r)
 		n = VU_MIN(n, VU__METER_PERIOD);
 	vu__meter_pops(&r->meter);
 	vu__ring_date(r);
-	r->pop_until = vq->last_avail_idx + n;
+	r->row = n;
 	return true;
 }
 
@@ -144,7 +144,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	uint16_t slot, next;
 	void *elem;
 
-	if (VU_UNLIKELY(vq->last_avail_idx == r->pop_until) && !look(r))
+	if (VU_UNLIKELY(!r->row) && !look(r))
 		return pop_again(r, size);
 	if (VU_UNLIKELY(size < sizeof(VuVirtqElement)))
 		return NULL;
@@ -171,6 +171,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	if (VU_UNLIKELY(vq->inflight))
 		vu__inflight_take(vq, head);
 	vq->inuse++;
+	r->row--;
 	next = vq->last_avail_idx + 1;
 	vq->last_avail_idx = next;
 	vu__meter_popped(&r->meter, next);
@@ -268,9 +269,12 @@ VU_COLD static void not_in_flight(const VuVirtqElement *elem)
 /* False: nothing can be pushed. */
 static __attribute__((noinline)) bool time_push(struct vu__ring *r, unsigned int head)
 {
+	uint8_t gen;
+
 	if (!r->can_push || head >= r->vq->vring.num)
 		return r->can_push;
-	vu__meter_pushes(&r->meter, r->gen_time[r->head_gen[head]]);
+	gen = r->head_gen[head];
+	vu__meter_pushes(&r->meter, gen, r->gen_time[gen]);
 	/* The end of this is the beginning of what is popped next. */
 	vu__ring_date(r);
 	return true;
@@ -283,8 +287,8 @@ static VU_ALWAYS_INLINE bool may_push(struct vu__ring *r, unsigned int head)
 		return VU_LIKELY(r->can_push);
 	if (VU_LIKELY(r->meter.push_ok))
 		return true;
-	return (head < r->vq->vring.num &&
-		vu__meter_pushes_too(&r->meter, r->gen_time[r->head_gen[head]])) ||
+	return (r->meter.row_gen && head < r->vq->vring.num &&
+		vu__meter_pushes_too(&r->meter, r->head_gen[head], r->vq->last_avail_idx)) ||
 	       time_push(r, head);
 }
 

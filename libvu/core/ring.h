@@ -42,11 +42,12 @@ struct vu__writable {
 };
 
 struct vu__ring {
+	/* What every element needs, close together. */
 	VuVirtq *vq;
 	struct vu__memmap *map;
 	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
 	uint16_t mask;	    /* size - 1 */
-	uint16_t pop_until; /* up to this index entries are popped without looking further */
+	uint16_t row;	    /* entries that may be popped without looking at anything else */
 	uint8_t gen;   /* of what is popped now; never 0 */
 	bool can_pop;  /* open, and nothing to be resubmitted */
 	bool open;     /* started, not broken, not being stopped */
@@ -58,14 +59,16 @@ struct vu__ring {
 	bool notify_on_empty;
 	bool armed;	   /* avail_event is armed_at */
 	uint16_t armed_at;
-	uint8_t *head_gen;  /* per head: gen it was popped in, 0 if it is not in flight */
-	uint64_t *gen_time; /* per gen: when that was */
+	uint8_t *head_gen; /* per head: gen it was popped in, 0 if it is not in flight */
 	uint16_t *popped;  /* per place in the available ring: the head popped there */
-	uint16_t *filled;  /* per place in the used ring: the head filled there, with inflight */
 	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
-	void *table;	   /* scratch for an indirect table that is not in one piece */
-	struct vu__dirty dirty;
 	struct vu__meter meter;
+	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
+	/* And the rest. */
+	uint64_t *gen_time; /* per gen: when that was */
+	uint16_t *filled; /* per place in the used ring: the head filled there, with inflight */
+	void *table;	  /* scratch for an indirect table that is not in one piece */
+	struct vu__dirty dirty;
 	uint32_t map_number;	    /* of map, among those of this start of the ring */
 	uint32_t gen_map[VU__GENS]; /* per gen: number of the map it points into */
 	uint64_t free_gens[VU__GENS / 64]; /* a bit for each that is known to be free */
@@ -73,7 +76,6 @@ struct vu__ring {
 	uint64_t *own_gen_time; /* on, in the meter's annex */
 	struct vu__writable *writable; /* per head; made when data is logged first */
 	uint16_t resubmits; /* length of vq->resubmit_list */
-	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
 	struct vu__retired *retired;
 	struct vu__retired *orphans; /* of elements a stop did not wait for */
 	unsigned int alloc_num; /* the size the arrays above were made for */
@@ -110,7 +112,7 @@ bool vu__ring_start(struct vu__ring *r);
 /* The next pop looks first whether it may pop, and what time it is. */
 static inline void vu__ring_look_again(struct vu__ring *r)
 {
-	r->pop_until = r->vq->last_avail_idx;
+	r->row = 0;
 	vu__meter_expire(&r->meter);
 }
 

@@ -12,7 +12,7 @@ Usage: telemetry-bench.sh [RUNS]
 
 Prints ns an element for pop, push and a 256th of a notify of block requests (16 bytes to
 read, 4 KiB and 1 byte to write): RUNS (9) processes of each build in turns; each figure
-is the fastest batch of all runs.  Instructions an element beside them, from callgrind,
+is the fastest batch of all runs, each ratio at the end the median of those of a run.  Instructions an element beside them, from callgrind,
 where valgrind is installed.  From the environment:
   BENCH_CFLAGS flags for all (-O2)
   CC           compiler (cc)
@@ -84,10 +84,19 @@ fi
 say ""
 
 awk '
+# The middle of the numbers in list[1..n].
+function median(list, n,    i, j, t) {
+    for (i = 2; i <= n; i++)
+        for (j = i; j > 1 && list[j - 1] > list[j]; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
+    return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+}
 $1 == "time" {
     row = $3 " " $4 " " $5
     if (!(row in known)) { known[row] = 1; rows[++n] = row }
+    if (!($3 in seen)) { seen[$3] = 1; name[++m] = $3 }
     k = $2 " " row
+    times[k]++
+    value[k " " times[k]] = $6
     if (!(k in best) || $6 < best[k]) best[k] = $6
 }
 $1 == "count" { count[$2 " " $3] = $4 }
@@ -102,10 +111,24 @@ END {
         if (("without " r[1]) in count)
             printf " %7d %6d %6d", count["without " r[1]], count["with " r[1]], count["watched " r[1]]
         print ""
-        sum[r[1]] += log(b / a); wsum[r[1]] += log(c / a); rowsof[r[1]]++
-        if (!(r[1] in order)) { order[r[1]] = ++m; name[m] = r[1] }
     }
-    for (i = 1; i <= m; i++)
-        printf "%s: with telemetry %+.1f %%, watched %+.1f %%\n", name[i],
-            (exp(sum[name[i]] / rowsof[name[i]]) - 1) * 100, (exp(wsum[name[i]] / rowsof[name[i]]) - 1) * 100
+    print "median of the ratios of neighbouring runs (and of instructions):"
+    for (i = 1; i <= m; i++) {
+        c = name[i]
+        pairs = 0
+        for (j = 1; j <= n; j++) {
+            split(rows[j], r, " ")
+            if (r[1] != c) continue
+            for (t = 1; t <= times["without " rows[j]]; t++) {
+                pairs++
+                x[pairs] = value["with " rows[j] " " t] / value["without " rows[j] " " t]
+                y[pairs] = value["watched " rows[j] " " t] / value["without " rows[j] " " t]
+            }
+        }
+        printf "%-14s with telemetry %.3f", c, median(x, pairs)
+        if (("without " c) in count) printf " (%.3f)", count["with " c] / count["without " c]
+        printf ", watched %.3f", median(y, pairs)
+        if (("without " c) in count) printf " (%.3f)", count["watched " c] / count["without " c]
+        print ""
+    }
 }' "$tmp/lines"

@@ -925,6 +925,25 @@ static void files_are_no_eventfds(void **state)
 	pair_free(p);
 }
 
+/* Whoever still looks at it then must not take the new base for requests. */
+static void a_stopped_queue_pops_nothing_wherever_it_will_go_on(void **state)
+{
+	struct pair *p = pair_ready(NULL);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 8, 0x10000, 0);
+
+	(void)state;
+	pair_echo(p, q, 1);
+	check_ok(p, vu_frontend_queue_stop(q, NULL));
+	for (uint32_t base = 0; base < 3; base++) {
+		check_ok(p, vu_frontend_set_vring_base(p->fe, 0, base));
+		pair_lock(p);
+		assert_null(vu_queue_pop(&p->dev, &p->dev.vq[0], sizeof(VuVirtqElement)));
+		assert_true(vu_queue_empty(&p->dev, &p->dev.vq[0]));
+		pair_unlock(p);
+	}
+	pair_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -964,6 +983,7 @@ int main(void)
 		cmocka_unit_test(calls_over_a_pipe_that_closes),
 		cmocka_unit_test(calls_over_a_socket_that_closes),
 		cmocka_unit_test(files_are_no_eventfds),
+		cmocka_unit_test(a_stopped_queue_pops_nothing_wherever_it_will_go_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
