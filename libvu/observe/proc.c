@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reading /proc.  Any thread. */
+#include "observe/proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* Of the fdinfo of an epoll fd that watches thousands. */
+#define MAX_FDINFO (1u << 20)
+
+int vu__proc_open(struct vu__proc *p, const char *root)
+{
+	p->dir = open(root ? root : "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	p->real = !root;
+	p->ticks_per_s = sysconf(_SC_CLK_TCK);
+	if (p->ticks_per_s <= 0)
+		p->ticks_per_s = 100;
+	return p->dir < 0 ? -errno : 0;
+}
+
+void vu__proc_close(struct vu__proc *p)
+{
+	vu__cleanup_fd(&p->dir);
+	p->dir = -1;
+}
+
+/* --- files and folders --- */
+
+/* At most @size - 1 bytes and a zero.  Bytes or -errno. */
+static ssize_t read_file(const struct vu__proc *p, const char *path, char *to,
+			 size_t size)
+{
+	VU_CLEANUP_FD int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t len = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (len < size - 1) {
+		ssize_t n = read(fd, to + len, size - 1 - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += n;
+	}
+	to[len] = '\0';
+	return len;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The names in a folder that are numbers, sorted, at most @max; *@out to be freed. */
+static ssize_t list_numbers(const struct vu__proc *p, const char *path, size_t max,
+			    bool *cut, int **out)
+{
+	int fd = openat(p->dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	size_t n = 0, room = 0;
+	struct dirent *e;
+	DIR *d;
+
+	*out = NULL;
+	*cut = false;
+	if (fd < 0)
+		return -errno;
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while ((e = readdir(d))) {
+		char *end;
+		long number = strtol(e->d_name, &end, 10);
+
+		if (*end || end == e->d_name || number < 0 || number > INT_MAX)
+			continue;
+		if (n == max) {
+			*cut = true;
+			break;
+		}
+		if (n == room) {
+			int *more = realloc(*out,
+					    (room = room ? 2 * room : 64) * sizeof(int));
+
+			if (!more) {
+				closedir(d);
+				free(vu__steal_ptr(out));
+				return -ENOMEM;
+			}
+			*out = more;
+		}
+		(*out)[n++] = number;
+	}
+	closedir(d);
+	if (n)
+		qsort(*out, n, sizeof(int), compare_ints);
+	return n;
+}
+
+/* --- processes --- */
+
+ssize_t vu__proc_pids(const struct vu__proc *p, pid_t **pids)
+{
+	bool cut;
+
+	return list_numbers(p, ".", SIZE_MAX, &cut, pids);
+}
+
+int vu__proc_stat(const struct vu__proc *p, pid_t pid, pid_t tid,
+		  struct vu__proc_stat *out)
+{
+	char path[64], text[1024];
+	ssize_t n;
+
+	if (tid)
+		snprintf(path, sizeof(path), "%d/task/%d/stat", pid, tid);
+	else
+		snprintf(path, sizeof(path), "%d/stat", pid);
+	n = read_file(p, path, text, sizeof(text));
+	return n < 0 ? n : vu__proc_parse_stat(text, out);
+}
+
+int vu__proc_uid(const struct vu__proc *p, pid_t pid, uid_t *uid)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%d", pid);
+	if (fstatat(p->dir, path, &st, 0) < 0)
+		return -errno;
+	*uid = st.st_uid;
+	return 0;
+}
+
+bool vu__proc_is(const struct vu__proc *p, pid_t pid, uint64_t start_time)
+{
+	struct vu__proc_stat st;
+
+	/* A zombie has nothing left to look at. */
+	return !vu__proc_stat(p, pid, 0, &st) && st.start_time == start_time &&
+	       st.state != 'Z' && st.state != 'X';
+}
+
+ssize_t vu__proc_cmdline(const struct vu__proc *p, pid_t pid, char *to, size_t size)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/cmdline", pid);
+	return read_file(p, path, to, size);
+}
+
+/* --- file descriptors --- */
+
+int vu__proc_eventfd(const struct vu__proc *p, pid_t pid, int fd, int64_t *id,
+		     uint64_t *count)
+{
+	char path[64], text[512];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, fd);
+	n = read_file(p, path, text, sizeof(text));
+	return n < 0 ? n : vu__proc_parse_eventfd(text, id, count);
+}
+
+/* False: it is gone, or of no kind in @kinds. */
+static bool look_at_fd(const struct vu__proc *p, pid_t pid, int fd, unsigned int kinds,
+		       struct vu__proc_fd *out)
+{
+	char path[64], link[256];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/fd/%d", pid, fd);
+	n = readlinkat(p->dir, path, link, sizeof(link) - 1);
+	if (n < 0)
+		return false;
+	link[n] = '\0';
+	*out = (struct vu__proc_fd){.fd = fd, .event = -1};
+	out->kind = vu__proc_parse_link(link, &out->inode);
+	if (!vu__has_bit(kinds, out->kind))
+		return false;
+	if (out->kind == VU__FD_EVENTFD &&
+	    vu__proc_eventfd(p, pid, fd, &out->event, &out->count))
+		out->event = -1;
+	return true;
+}
+
+int vu__proc_fds(const struct vu__proc *p, pid_t pid, unsigned int kinds,
+		 struct vu__proc_fds *out)
+{
+	VU_CLEANUP_FREE int *numbers = NULL;
+	char path[32];
+	ssize_t n;
+
+	memset(out, 0, sizeof(*out));
+	snprintf(path, sizeof(path), "%d/fd", pid);
+	n = list_numbers(p, path, VU__PROC_MAX_FDS, &out->cut, &numbers);
+	if (n <= 0)
+		return n;
+	out->fds = calloc(n, sizeof(*out->fds));
+	if (!out->fds)
+		return -ENOMEM;
+	for (ssize_t i = 0; i < n; i++) {
+		if (look_at_fd(p, pid, numbers[i], kinds, &out->fds[out->n]))
+			out->n++;
+	}
+	return 0;
+}
+
+void vu__proc_fds_release(struct vu__proc_fds *f)
+{
+	free(f->fds);
+	memset(f, 0, sizeof(*f));
+}
+
+ssize_t vu__proc_epoll(const struct vu__proc *p, pid_t pid, int epfd, int *fds,
+		       size_t max)
+{
+	VU_CLEANUP_FREE char *text = malloc(MAX_FDINFO);
+	char path[64];
+	ssize_t n;
+
+	if (!text)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, epfd);
+	n = read_file(p, path, text, MAX_FDINFO);
+	return n < 0 ? n : (ssize_t)vu__proc_parse_epoll(text, fds, max);
+}
+
+/* --- threads --- */
+
+ssize_t vu__proc_tids(const struct vu__proc *p, pid_t pid, pid_t **tids)
+{
+	char path[32];
+	bool cut;
+
+	snprintf(path, sizeof(path), "%d/task", pid);
+	return list_numbers(p, path, VU__PROC_MAX_THREADS, &cut, tids);
+}
+
+bool vu__proc_is_wait(int32_t nr)
+{
+	static const int32_t waits[] = {
+#ifdef SYS_poll
+		SYS_poll,
+#endif
+#ifdef SYS_select
+		SYS_select,
+#endif
+#ifdef SYS_epoll_wait
+		SYS_epoll_wait,
+#endif
+#ifdef SYS_epoll_pwait2
+		SYS_epoll_pwait2,
+#endif
+		SYS_ppoll,	  SYS_pselect6, SYS_epoll_pwait, SYS_io_uring_enter,
+	};
+
+	for (size_t i = 0; i < VU_ARRAY_SIZE(waits); i++) {
+		if (waits[i] == nr)
+			return true;
+	}
+	return false;
+}
+
+static bool waits_in_epoll(const struct vu__obs_worker *w)
+{
+#ifdef SYS_epoll_wait
+	if (w->syscall == SYS_epoll_wait)
+		return true;
+#endif
+#ifdef SYS_epoll_pwait2
+	if (w->syscall == SYS_epoll_pwait2)
+		return true;
+#endif
+	return w->syscall == SYS_epoll_pwait;
+}
+
+/* What the kernel's own names say, where the call may not be seen. */
+static enum vu__obs_tri waits_by_wchan(const char *wchan)
+{
+	static const char *const names[] = {
+		"ep_poll", "do_epoll_wait", "do_sys_poll",    "poll_schedule_timeout",
+		"do_poll", "do_select",	    "io_cqring_wait", "eventfd_read"};
+
+	if (!wchan[0] || !strcmp(wchan, "0"))
+		return VU__OBS_MAYBE;
+	for (size_t i = 0; i < VU_ARRAY_SIZE(names); i++) {
+		if (!strncmp(wchan, names[i], strlen(names[i])))
+			return VU__OBS_YES;
+	}
+	return VU__OBS_NO;
+}
+
+static void read_wait(const struct vu__proc *p, pid_t pid, struct vu__obs_worker *w)
+{
+	char path[64], text[256];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/task/%d/wchan", pid, w->tid);
+	n = read_file(p, path, text, sizeof(text));
+	if (n > 0 && strcmp(text, "0"))
+		vu__proc_copy_text(w->wchan, sizeof(w->wchan), text, n);
+	snprintf(path, sizeof(path), "%d/task/%d/syscall", pid, w->tid);
+	n = read_file(p, path, text, sizeof(text));
+	if (n < 0 || vu__proc_parse_syscall(text, &w->syscall, &w->arg0))
+		w->syscall = -2;
+	if (w->state != 'S')
+		w->waits = VU__OBS_NO;
+	else if (w->syscall >= 0 && vu__proc_is_wait(w->syscall))
+		w->waits = VU__OBS_YES;
+	else if (w->syscall >= 0 && w->syscall != SYS_read)
+		w->waits = VU__OBS_NO;
+	else
+		w->waits = waits_by_wchan(w->wchan);
+}
+
+int vu__proc_worker(const struct vu__proc *p, pid_t pid, pid_t tid,
+		    struct vu__obs_worker *out)
+{
+	struct vu__proc_stat st;
+	int ret = vu__proc_stat(p, pid, tid, &st);
+
+	memset(out, 0, sizeof(*out));
+	out->tid = tid;
+	out->syscall = -2;
+	out->cpu = -1;
+	if (ret)
+		return ret;
+	out->state = st.state;
+	out->cpu = st.cpu;
+	out->cpu_ns = st.cpu_ticks * (1000000000u / p->ticks_per_s);
+	memcpy(out->comm, st.comm, sizeof(out->comm));
+	read_wait(p, pid, out);
+	return 0;
+}
+
+void vu__proc_worker_watches(const struct vu__proc *p, pid_t pid, int fd,
+			     struct vu__obs_worker *w)
+{
+	VU_CLEANUP_FREE int *fds = NULL;
+	ssize_t n;
+
+	w->watches = VU__OBS_MAYBE;
+	if (w->state != 'S' || fd < 0)
+		return;
+	if (w->syscall == SYS_read && w->arg0 == (uint64_t)fd) {
+		w->waits = VU__OBS_YES;
+		w->watches = VU__OBS_YES;
+	}
+	/* What poll() and a ring wait for is in the process's memory. */
+	if (!waits_in_epoll(w) || w->arg0 > INT_MAX)
+		return;
+	fds = calloc(VU__PROC_MAX_FDS, sizeof(*fds));
+	n = fds ? vu__proc_epoll(p, pid, w->arg0, fds, VU__PROC_MAX_FDS) : -ENOMEM;
+	if (n < 0)
+		return;
+	w->watches = VU__OBS_NO;
+	for (ssize_t i = 0; i < n && i < (ssize_t)VU__PROC_MAX_FDS; i++) {
+		if (fds[i] == fd)
+			w->watches = VU__OBS_YES;
+	}
+}
