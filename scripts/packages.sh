@@ -4,6 +4,8 @@
 
 packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev"
 packages_check="$packages_build libcmocka-dev libglib2.0-dev mandoc"
+packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev libjson-c-dev"
+packages_check="$packages_build libcmocka-dev"
 packages_clang="clang libclang-rt-14-dev llvm"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \

@@ -14,7 +14,7 @@
 /* Of the fdinfo of an epoll fd that watches thousands. */
 #define MAX_FDINFO (1u << 20)
 
-int vu__proc_open(struct vu__proc *p, const char *root)
+int vu__procfs_open(struct vu__procfs *p, const char *root)
 {
 	p->dir = open(root ? root : "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	p->real = !root;
@@ -24,7 +24,7 @@ int vu__proc_open(struct vu__proc *p, const char *root)
 	return p->dir < 0 ? -errno : 0;
 }
 
-void vu__proc_close(struct vu__proc *p)
+void vu__procfs_close(struct vu__procfs *p)
 {
 	vu__cleanup_fd(&p->dir);
 	p->dir = -1;
@@ -33,7 +33,7 @@ void vu__proc_close(struct vu__proc *p)
 /* --- files and folders --- */
 
 /* At most @size - 1 bytes and a zero.  Bytes or -errno. */
-static ssize_t read_file(const struct vu__proc *p, const char *path, char *to,
+static ssize_t read_file(const struct vu__procfs *p, const char *path, char *to,
 			 size_t size)
 {
 	VU_CLEANUP_FD int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -64,7 +64,7 @@ static int compare_ints(const void *a, const void *b)
 }
 
 /* The names in a folder that are numbers, sorted, at most @max; *@out to be freed. */
-static ssize_t list_numbers(const struct vu__proc *p, const char *path, size_t max,
+static ssize_t list_numbers(const struct vu__procfs *p, const char *path, size_t max,
 			    bool *cut, int **out)
 {
 	int fd = openat(p->dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -112,15 +112,15 @@ static ssize_t list_numbers(const struct vu__proc *p, const char *path, size_t m
 
 /* --- processes --- */
 
-ssize_t vu__proc_pids(const struct vu__proc *p, pid_t **pids)
+ssize_t vu__procfs_pids(const struct vu__procfs *p, pid_t **pids)
 {
 	bool cut;
 
 	return list_numbers(p, ".", SIZE_MAX, &cut, pids);
 }
 
-int vu__proc_stat(const struct vu__proc *p, pid_t pid, pid_t tid,
-		  struct vu__proc_stat *out)
+int vu__procfs_stat(const struct vu__procfs *p, pid_t pid, pid_t tid,
+		    struct vu__procfs_stat *out)
 {
 	char path[64], text[1024];
 	ssize_t n;
@@ -130,10 +130,10 @@ int vu__proc_stat(const struct vu__proc *p, pid_t pid, pid_t tid,
 	else
 		snprintf(path, sizeof(path), "%d/stat", pid);
 	n = read_file(p, path, text, sizeof(text));
-	return n < 0 ? n : vu__proc_parse_stat(text, out);
+	return n < 0 ? n : vu__procfs_parse_stat(text, out);
 }
 
-int vu__proc_uid(const struct vu__proc *p, pid_t pid, uid_t *uid)
+int vu__procfs_uid(const struct vu__procfs *p, pid_t pid, uid_t *uid)
 {
 	char path[32];
 	struct stat st;
@@ -145,16 +145,16 @@ int vu__proc_uid(const struct vu__proc *p, pid_t pid, uid_t *uid)
 	return 0;
 }
 
-bool vu__proc_is(const struct vu__proc *p, pid_t pid, uint64_t start_time)
+bool vu__procfs_is(const struct vu__procfs *p, pid_t pid, uint64_t start_time)
 {
-	struct vu__proc_stat st;
+	struct vu__procfs_stat st;
 
 	/* A zombie has nothing left to look at. */
-	return !vu__proc_stat(p, pid, 0, &st) && st.start_time == start_time &&
+	return !vu__procfs_stat(p, pid, 0, &st) && st.start_time == start_time &&
 	       st.state != 'Z' && st.state != 'X';
 }
 
-ssize_t vu__proc_cmdline(const struct vu__proc *p, pid_t pid, char *to, size_t size)
+ssize_t vu__procfs_cmdline(const struct vu__procfs *p, pid_t pid, char *to, size_t size)
 {
 	char path[32];
 
@@ -164,20 +164,20 @@ ssize_t vu__proc_cmdline(const struct vu__proc *p, pid_t pid, char *to, size_t s
 
 /* --- file descriptors --- */
 
-int vu__proc_eventfd(const struct vu__proc *p, pid_t pid, int fd, int64_t *id,
-		     uint64_t *count)
+int vu__procfs_eventfd(const struct vu__procfs *p, pid_t pid, int fd, int64_t *id,
+		       uint64_t *count)
 {
 	char path[64], text[512];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, fd);
 	n = read_file(p, path, text, sizeof(text));
-	return n < 0 ? n : vu__proc_parse_eventfd(text, id, count);
+	return n < 0 ? n : vu__procfs_parse_eventfd(text, id, count);
 }
 
 /* False: it is gone, or of no kind in @kinds. */
-static bool look_at_fd(const struct vu__proc *p, pid_t pid, int fd, unsigned int kinds,
-		       struct vu__proc_fd *out)
+static bool look_at_fd(const struct vu__procfs *p, pid_t pid, int fd, unsigned int kinds,
+		       struct vu__procfs_fd *out)
 {
 	char path[64], link[256];
 	ssize_t n;
@@ -187,18 +187,18 @@ static bool look_at_fd(const struct vu__proc *p, pid_t pid, int fd, unsigned int
 	if (n < 0)
 		return false;
 	link[n] = '\0';
-	*out = (struct vu__proc_fd){.fd = fd, .event = -1};
-	out->kind = vu__proc_parse_link(link, &out->inode);
+	*out = (struct vu__procfs_fd){.fd = fd, .event = -1};
+	out->kind = vu__procfs_parse_link(link, &out->inode);
 	if (!vu__has_bit(kinds, out->kind))
 		return false;
 	if (out->kind == VU__FD_EVENTFD &&
-	    vu__proc_eventfd(p, pid, fd, &out->event, &out->count))
+	    vu__procfs_eventfd(p, pid, fd, &out->event, &out->count))
 		out->event = -1;
 	return true;
 }
 
-int vu__proc_fds(const struct vu__proc *p, pid_t pid, unsigned int kinds,
-		 struct vu__proc_fds *out)
+int vu__procfs_fds(const struct vu__procfs *p, pid_t pid, unsigned int kinds,
+		   struct vu__procfs_fds *out)
 {
 	VU_CLEANUP_FREE int *numbers = NULL;
 	char path[32];
@@ -206,7 +206,7 @@ int vu__proc_fds(const struct vu__proc *p, pid_t pid, unsigned int kinds,
 
 	memset(out, 0, sizeof(*out));
 	snprintf(path, sizeof(path), "%d/fd", pid);
-	n = list_numbers(p, path, VU__PROC_MAX_FDS, &out->cut, &numbers);
+	n = list_numbers(p, path, VU__PROCFS_MAX_FDS, &out->cut, &numbers);
 	if (n <= 0)
 		return n;
 	out->fds = calloc(n, sizeof(*out->fds));
@@ -219,14 +219,14 @@ int vu__proc_fds(const struct vu__proc *p, pid_t pid, unsigned int kinds,
 	return 0;
 }
 
-void vu__proc_fds_release(struct vu__proc_fds *f)
+void vu__procfs_fds_release(struct vu__procfs_fds *f)
 {
 	free(f->fds);
 	memset(f, 0, sizeof(*f));
 }
 
-ssize_t vu__proc_epoll(const struct vu__proc *p, pid_t pid, int epfd, int *fds,
-		       size_t max)
+ssize_t vu__procfs_epoll(const struct vu__procfs *p, pid_t pid, int epfd, int *fds,
+			 size_t max)
 {
 	VU_CLEANUP_FREE char *text = malloc(MAX_FDINFO);
 	char path[64];
@@ -236,21 +236,21 @@ ssize_t vu__proc_epoll(const struct vu__proc *p, pid_t pid, int epfd, int *fds,
 		return -ENOMEM;
 	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, epfd);
 	n = read_file(p, path, text, MAX_FDINFO);
-	return n < 0 ? n : (ssize_t)vu__proc_parse_epoll(text, fds, max);
+	return n < 0 ? n : (ssize_t)vu__procfs_parse_epoll(text, fds, max);
 }
 
 /* --- threads --- */
 
-ssize_t vu__proc_tids(const struct vu__proc *p, pid_t pid, pid_t **tids)
+ssize_t vu__procfs_tids(const struct vu__procfs *p, pid_t pid, pid_t **tids)
 {
 	char path[32];
 	bool cut;
 
 	snprintf(path, sizeof(path), "%d/task", pid);
-	return list_numbers(p, path, VU__PROC_MAX_THREADS, &cut, tids);
+	return list_numbers(p, path, VU__PROCFS_MAX_THREADS, &cut, tids);
 }
 
-bool vu__proc_is_wait(int32_t nr)
+bool vu__procfs_is_wait(int32_t nr)
 {
 	static const int32_t waits[] = {
 #ifdef SYS_poll
@@ -304,7 +304,7 @@ static enum vu__obs_tri waits_by_wchan(const char *wchan)
 	return VU__OBS_NO;
 }
 
-static void read_wait(const struct vu__proc *p, pid_t pid, struct vu__obs_worker *w)
+static void read_wait(const struct vu__procfs *p, pid_t pid, struct vu__obs_worker *w)
 {
 	char path[64], text[256];
 	ssize_t n;
@@ -312,14 +312,14 @@ static void read_wait(const struct vu__proc *p, pid_t pid, struct vu__obs_worker
 	snprintf(path, sizeof(path), "%d/task/%d/wchan", pid, w->tid);
 	n = read_file(p, path, text, sizeof(text));
 	if (n > 0 && strcmp(text, "0"))
-		vu__proc_copy_text(w->wchan, sizeof(w->wchan), text, n);
+		vu__procfs_copy_text(w->wchan, sizeof(w->wchan), text, n);
 	snprintf(path, sizeof(path), "%d/task/%d/syscall", pid, w->tid);
 	n = read_file(p, path, text, sizeof(text));
-	if (n < 0 || vu__proc_parse_syscall(text, &w->syscall, &w->arg0))
+	if (n < 0 || vu__procfs_parse_syscall(text, &w->syscall, &w->arg0))
 		w->syscall = -2;
 	if (w->state != 'S')
 		w->waits = VU__OBS_NO;
-	else if (w->syscall >= 0 && vu__proc_is_wait(w->syscall))
+	else if (w->syscall >= 0 && vu__procfs_is_wait(w->syscall))
 		w->waits = VU__OBS_YES;
 	else if (w->syscall >= 0 && w->syscall != SYS_read)
 		w->waits = VU__OBS_NO;
@@ -327,11 +327,11 @@ static void read_wait(const struct vu__proc *p, pid_t pid, struct vu__obs_worker
 		w->waits = waits_by_wchan(w->wchan);
 }
 
-int vu__proc_worker(const struct vu__proc *p, pid_t pid, pid_t tid,
-		    struct vu__obs_worker *out)
+int vu__procfs_worker(const struct vu__procfs *p, pid_t pid, pid_t tid,
+		      struct vu__obs_worker *out)
 {
-	struct vu__proc_stat st;
-	int ret = vu__proc_stat(p, pid, tid, &st);
+	struct vu__procfs_stat st;
+	int ret = vu__procfs_stat(p, pid, tid, &st);
 
 	memset(out, 0, sizeof(*out));
 	out->tid = tid;
@@ -347,8 +347,8 @@ int vu__proc_worker(const struct vu__proc *p, pid_t pid, pid_t tid,
 	return 0;
 }
 
-void vu__proc_worker_watches(const struct vu__proc *p, pid_t pid, int fd,
-			     struct vu__obs_worker *w)
+void vu__procfs_worker_watches(const struct vu__procfs *p, pid_t pid, int fd,
+			       struct vu__obs_worker *w)
 {
 	VU_CLEANUP_FREE int *fds = NULL;
 	ssize_t n;
@@ -363,12 +363,12 @@ void vu__proc_worker_watches(const struct vu__proc *p, pid_t pid, int fd,
 	/* What poll() and a ring wait for is in the process's memory. */
 	if (!waits_in_epoll(w) || w->arg0 > INT_MAX)
 		return;
-	fds = calloc(VU__PROC_MAX_FDS, sizeof(*fds));
-	n = fds ? vu__proc_epoll(p, pid, w->arg0, fds, VU__PROC_MAX_FDS) : -ENOMEM;
+	fds = calloc(VU__PROCFS_MAX_FDS, sizeof(*fds));
+	n = fds ? vu__procfs_epoll(p, pid, w->arg0, fds, VU__PROCFS_MAX_FDS) : -ENOMEM;
 	if (n < 0)
 		return;
 	w->watches = VU__OBS_NO;
-	for (ssize_t i = 0; i < n && i < (ssize_t)VU__PROC_MAX_FDS; i++) {
+	for (ssize_t i = 0; i < n && i < (ssize_t)VU__PROCFS_MAX_FDS; i++) {
 		if (fds[i] == fd)
 			w->watches = VU__OBS_YES;
 	}

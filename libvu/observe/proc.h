@@ -12,36 +12,36 @@
 #include "observe/proctext.h"
 
 /* The most that is looked at of one process. */
-#define VU__PROC_MAX_FDS     65536u
-#define VU__PROC_MAX_THREADS 4096u
+#define VU__PROCFS_MAX_FDS     65536u
+#define VU__PROCFS_MAX_THREADS 4096u
 
-struct vu__proc {
+struct vu__procfs {
 	int dir; /* of /proc, or of a tree that looks like it */
 	bool real;
 	long ticks_per_s;
 };
 
 /* @root: NULL for /proc.  0 or -errno. */
-VU_MUST_CHECK int vu__proc_open(struct vu__proc *p, const char *root);
-void vu__proc_close(struct vu__proc *p);
+VU_MUST_CHECK int vu__procfs_open(struct vu__procfs *p, const char *root);
+void vu__procfs_close(struct vu__procfs *p);
 
 /* All processes, sorted; *@pids to be freed.  Their number or -errno. */
-ssize_t vu__proc_pids(const struct vu__proc *p, pid_t **pids);
+ssize_t vu__procfs_pids(const struct vu__procfs *p, pid_t **pids);
 
 /* @tid: 0 for the process as a whole. */
-VU_MUST_CHECK int vu__proc_stat(const struct vu__proc *p, pid_t pid, pid_t tid,
-				struct vu__proc_stat *out);
-VU_MUST_CHECK int vu__proc_uid(const struct vu__proc *p, pid_t pid, uid_t *uid);
+VU_MUST_CHECK int vu__procfs_stat(const struct vu__procfs *p, pid_t pid, pid_t tid,
+				  struct vu__procfs_stat *out);
+VU_MUST_CHECK int vu__procfs_uid(const struct vu__procfs *p, pid_t pid, uid_t *uid);
 
 /* Whether @pid is still the process that was started at @start_time. */
-bool vu__proc_is(const struct vu__proc *p, pid_t pid, uint64_t start_time);
+bool vu__procfs_is(const struct vu__procfs *p, pid_t pid, uint64_t start_time);
 
 /* Zero-separated words, at most @size - 1 bytes and a zero.  Bytes or -errno. */
-ssize_t vu__proc_cmdline(const struct vu__proc *p, pid_t pid, char *to, size_t size);
+ssize_t vu__procfs_cmdline(const struct vu__procfs *p, pid_t pid, char *to, size_t size);
 
 /* --- file descriptors --- */
 
-struct vu__proc_fd {
+struct vu__procfs_fd {
 	int fd;
 	enum vu__fd_kind kind;
 	uint64_t inode; /* of a socket */
@@ -49,46 +49,46 @@ struct vu__proc_fd {
 	uint64_t count; /* of an eventfd, when it was looked at */
 };
 
-struct vu__proc_fds {
+struct vu__procfs_fds {
 	size_t n;
-	bool cut;		 /* there are more than VU__PROC_MAX_FDS */
-	struct vu__proc_fd *fds; /* by fd */
+	bool cut;		   /* there are more than VU__PROCFS_MAX_FDS */
+	struct vu__procfs_fd *fds; /* by fd */
 };
 
 /*
  * What @pid has open, of the kinds in @kinds (bits of enum vu__fd_kind); to be
  * released.  0 or -errno.
  */
-VU_MUST_CHECK int vu__proc_fds(const struct vu__proc *p, pid_t pid, unsigned int kinds,
-			       struct vu__proc_fds *out);
-void vu__proc_fds_release(struct vu__proc_fds *f);
+VU_MUST_CHECK int vu__procfs_fds(const struct vu__procfs *p, pid_t pid,
+				 unsigned int kinds, struct vu__procfs_fds *out);
+void vu__procfs_fds_release(struct vu__procfs_fds *f);
 
 /* Through fdinfo: the counter is not touched. */
-VU_MUST_CHECK int vu__proc_eventfd(const struct vu__proc *p, pid_t pid, int fd,
-				   int64_t *id, uint64_t *count);
+VU_MUST_CHECK int vu__procfs_eventfd(const struct vu__procfs *p, pid_t pid, int fd,
+				     int64_t *id, uint64_t *count);
 
 /* The fds that epoll fd @epfd watches, at most @max; how many there are, or -errno. */
-ssize_t vu__proc_epoll(const struct vu__proc *p, pid_t pid, int epfd, int *fds,
-		       size_t max);
+ssize_t vu__procfs_epoll(const struct vu__procfs *p, pid_t pid, int epfd, int *fds,
+			 size_t max);
 
 /* --- threads --- */
 
 /* Thread ids, sorted; *@tids to be freed.  Their number or -errno. */
-ssize_t vu__proc_tids(const struct vu__proc *p, pid_t pid, pid_t **tids);
+ssize_t vu__procfs_tids(const struct vu__procfs *p, pid_t pid, pid_t **tids);
 
 /*
  * What thread @tid is at.  waits says whether it sleeps for events, as far as the
  * call tells.  What may not be seen stays unknown.  0 or -errno.
  */
-VU_MUST_CHECK int vu__proc_worker(const struct vu__proc *p, pid_t pid, pid_t tid,
-				  struct vu__obs_worker *out);
+VU_MUST_CHECK int vu__procfs_worker(const struct vu__procfs *p, pid_t pid, pid_t tid,
+				    struct vu__obs_worker *out);
 
 /* ... and whether it would wake for @fd: -1 for none in particular. */
-void vu__proc_worker_watches(const struct vu__proc *p, pid_t pid, int fd,
-			     struct vu__obs_worker *w);
+void vu__procfs_worker_watches(const struct vu__procfs *p, pid_t pid, int fd,
+			       struct vu__obs_worker *w);
 
 /* Whether system call @nr sleeps until a file descriptor has something. */
-bool vu__proc_is_wait(int32_t nr);
+bool vu__procfs_is_wait(int32_t nr);
 
 /* --- sockets --- */
 
@@ -105,7 +105,7 @@ struct vu__unix_table {
  * The Unix sockets of the network namespace @pid is in, from /proc; with 0 of this one,
  * and then from the kernel (sock_diag) if it tells.  To be released.  0 or -errno.
  */
-VU_MUST_CHECK int vu__unix_table(const struct vu__proc *p, pid_t pid,
+VU_MUST_CHECK int vu__unix_table(const struct vu__procfs *p, pid_t pid,
 				 struct vu__unix_table *out);
 void vu__unix_release(struct vu__unix_table *t);
 
@@ -114,6 +114,6 @@ const struct vu__unix_entry *vu__unix_find(const struct vu__unix_table *t,
 					   uint64_t inode);
 
 /* Who was at the other end when @pid's socket @fd was connected (SO_PEERCRED); -errno. */
-pid_t vu__proc_peer(pid_t pid, int fd);
+pid_t vu__procfs_peer(pid_t pid, int fd);
 
 #endif

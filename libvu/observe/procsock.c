@@ -181,7 +181,7 @@ static int by_netlink(struct vu__unix_table *t)
 
 /* --- from /proc --- */
 
-static int by_text(const struct vu__proc *p, pid_t pid, struct vu__unix_table *t)
+static int by_text(const struct vu__procfs *p, pid_t pid, struct vu__unix_table *t)
 {
 	VU_CLEANUP_FREE char *line = NULL;
 	size_t line_size = 0, room = 0;
@@ -204,7 +204,7 @@ static int by_text(const struct vu__proc *p, pid_t pid, struct vu__unix_table *t
 
 		if (line[n - 1] == '\n')
 			line[n - 1] = '\0';
-		if (vu__proc_parse_unix(line, &entry.s))
+		if (vu__procfs_parse_unix(line, &entry.s))
 			continue;
 		e = add(t, &room);
 		if (e)
@@ -216,7 +216,7 @@ static int by_text(const struct vu__proc *p, pid_t pid, struct vu__unix_table *t
 	return ret;
 }
 
-int vu__unix_table(const struct vu__proc *p, pid_t pid, struct vu__unix_table *out)
+int vu__unix_table(const struct vu__procfs *p, pid_t pid, struct vu__unix_table *out)
 {
 	int ret = -EOPNOTSUPP;
 
@@ -247,7 +247,7 @@ const struct vu__unix_entry *vu__unix_find(const struct vu__unix_table *t, uint6
 	return t->n ? bsearch(&key, t->socks, t->n, sizeof(key), compare) : NULL;
 }
 
-pid_t vu__proc_peer(pid_t pid, int fd)
+pid_t vu__procfs_peer(pid_t pid, int fd)
 {
 	VU_CLEANUP_FD int pidfd = syscall(SYS_pidfd_open, pid, 0);
 	VU_CLEANUP_FD int sock = -1;

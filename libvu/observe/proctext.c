@@ -47,7 +47,7 @@ static const char *line_value(const char *text, const char *key)
 	return NULL;
 }
 
-void vu__proc_copy_text(char *to, size_t size, const char *from, size_t len)
+void vu__procfs_copy_text(char *to, size_t size, const char *from, size_t len)
 {
 	size_t n = VU_MIN(len, size - 1);
 
@@ -91,7 +91,7 @@ static int take_signed(const char **s, int *out)
 }
 
 /* Fields 4 and on of proc(5), from behind the state. */
-static int parse_stat_numbers(const char *s, struct vu__proc_stat *out)
+static int parse_stat_numbers(const char *s, struct vu__procfs_stat *out)
 {
 	uint64_t flags, utime, stime, threads;
 	int ppid, cpu;
@@ -121,7 +121,7 @@ static int parse_stat_numbers(const char *s, struct vu__proc_stat *out)
 	return 0;
 }
 
-int vu__proc_parse_stat(const char *text, struct vu__proc_stat *out)
+int vu__procfs_parse_stat(const char *text, struct vu__procfs_stat *out)
 {
 	/* The name may have blanks and brackets: the last one ends it. */
 	const char *open = strchr(text, '('), *close = strrchr(text, ')');
@@ -133,14 +133,14 @@ int vu__proc_parse_stat(const char *text, struct vu__proc_stat *out)
 	    close < open || close[1] != ' ' || !isalpha((unsigned char)close[2]))
 		return -EINVAL;
 	out->pid = pid;
-	vu__proc_copy_text(out->comm, sizeof(out->comm), open + 1, close - open - 1);
+	vu__procfs_copy_text(out->comm, sizeof(out->comm), open + 1, close - open - 1);
 	out->state = close[2];
 	return parse_stat_numbers(close + 3, out);
 }
 
 /* --- fdinfo --- */
 
-int vu__proc_parse_eventfd(const char *text, int64_t *id, uint64_t *count)
+int vu__procfs_parse_eventfd(const char *text, int64_t *id, uint64_t *count)
 {
 	const char *s = line_value(text, "eventfd-count:");
 	uint64_t value;
@@ -155,7 +155,7 @@ int vu__proc_parse_eventfd(const char *text, int64_t *id, uint64_t *count)
 	return 0;
 }
 
-size_t vu__proc_parse_epoll(const char *text, int *fds, size_t max)
+size_t vu__procfs_parse_epoll(const char *text, int *fds, size_t max)
 {
 	size_t n = 0;
 
@@ -171,7 +171,7 @@ size_t vu__proc_parse_epoll(const char *text, int *fds, size_t max)
 	return n;
 }
 
-int vu__proc_parse_syscall(const char *text, int32_t *nr, uint64_t *arg0)
+int vu__procfs_parse_syscall(const char *text, int32_t *nr, uint64_t *arg0)
 {
 	const char *s = text;
 	uint64_t value;
@@ -195,7 +195,7 @@ int vu__proc_parse_syscall(const char *text, int32_t *nr, uint64_t *arg0)
 
 /* --- links --- */
 
-enum vu__fd_kind vu__proc_parse_link(const char *text, uint64_t *inode)
+enum vu__fd_kind vu__procfs_parse_link(const char *text, uint64_t *inode)
 {
 	static const struct {
 		const char *name;
@@ -226,7 +226,7 @@ enum vu__fd_kind vu__proc_parse_link(const char *text, uint64_t *inode)
 
 /* --- /proc/net/unix --- */
 
-int vu__proc_parse_unix(const char *line, struct vu__unix_sock *out)
+int vu__procfs_parse_unix(const char *line, struct vu__unix_sock *out)
 {
 	const char *s = strchr(line, ':');
 	uint64_t refs, protocol, flags, type, state;
@@ -252,8 +252,8 @@ int vu__proc_parse_unix(const char *line, struct vu__unix_sock *out)
 
 /* --- command lines --- */
 
-const char *vu__proc_option(const char *cmdline, size_t len, const char *name,
-			    unsigned int nth)
+const char *vu__procfs_option(const char *cmdline, size_t len, const char *name,
+			      unsigned int nth)
 {
 	size_t name_len = strlen(name);
 
@@ -279,7 +279,7 @@ const char *vu__proc_option(const char *cmdline, size_t len, const char *name,
 	return NULL;
 }
 
-bool vu__proc_suboption(const char *list, const char *key, char *out, size_t size)
+bool vu__procfs_suboption(const char *list, const char *key, char *out, size_t size)
 {
 	size_t key_len = key ? strlen(key) : 0;
 

@@ -11,13 +11,13 @@
 
 #include "base/util.h"
 
-#define VU__PROC_COMM 16
+#define VU__PROCFS_COMM 16
 
 /* Of /proc/PID/stat or /proc/PID/task/TID/stat. */
-struct vu__proc_stat {
+struct vu__procfs_stat {
 	pid_t pid, ppid;
 	char state;
-	char comm[VU__PROC_COMM];
+	char comm[VU__PROCFS_COMM];
 	bool kernel; /* a thread of the kernel */
 	uint32_t nthreads;
 	uint64_t start_time; /* ticks since boot */
@@ -26,22 +26,23 @@ struct vu__proc_stat {
 };
 
 /* 0 or -EINVAL. */
-VU_MUST_CHECK int vu__proc_parse_stat(const char *text, struct vu__proc_stat *out);
+VU_MUST_CHECK int vu__procfs_parse_stat(const char *text, struct vu__procfs_stat *out);
 
 /* Of an eventfd's fdinfo: 0 or -EINVAL.  *@id is -1 where the kernel does not tell. */
-VU_MUST_CHECK int vu__proc_parse_eventfd(const char *text, int64_t *id, uint64_t *count);
+VU_MUST_CHECK int vu__procfs_parse_eventfd(const char *text, int64_t *id,
+					   uint64_t *count);
 
 /*
  * Of an epoll fd's fdinfo: the fd numbers it watches, at most @max into @fds, as they
  * were when they were added, in the order of the file.  How many there are.
  */
-size_t vu__proc_parse_epoll(const char *text, int *fds, size_t max);
+size_t vu__procfs_parse_epoll(const char *text, int *fds, size_t max);
 
 /*
  * Of /proc/PID/task/TID/syscall: the number, -1 if it runs or is not in a call, and its
  * first argument.  0 or -EINVAL.
  */
-VU_MUST_CHECK int vu__proc_parse_syscall(const char *text, int32_t *nr, uint64_t *arg0);
+VU_MUST_CHECK int vu__procfs_parse_syscall(const char *text, int32_t *nr, uint64_t *arg0);
 
 /* What a link in /proc/PID/fd points to. */
 enum vu__fd_kind {
@@ -57,7 +58,7 @@ enum vu__fd_kind {
 };
 
 /* *@inode: of a socket; else 0. */
-enum vu__fd_kind vu__proc_parse_link(const char *text, uint64_t *inode);
+enum vu__fd_kind vu__procfs_parse_link(const char *text, uint64_t *inode);
 
 struct vu__unix_sock {
 	uint64_t inode;
@@ -71,24 +72,24 @@ struct vu__unix_sock {
  * Of one line of /proc/net/unix, without its end.  0; -EINVAL: it is none, as the
  * heading is not, nor what follows a line end within a path.
  */
-VU_MUST_CHECK int vu__proc_parse_unix(const char *line, struct vu__unix_sock *out);
+VU_MUST_CHECK int vu__procfs_parse_unix(const char *line, struct vu__unix_sock *out);
 
 /*
  * The argument of option @name in @len bytes of a zero-separated command line: what
  * follows it, or what follows '=' in it; one dash or two.  @nth: which of several, from
  * 0.  NULL: it is not there.
  */
-const char *vu__proc_option(const char *cmdline, size_t len, const char *name,
-			    unsigned int nth);
+const char *vu__procfs_option(const char *cmdline, size_t len, const char *name,
+			      unsigned int nth);
 
 /*
  * The value of @key in a comma-separated list "a,key=value,...", where a comma in a
  * value is doubled; key NULL: the first word, if it has no '='.  False: it is not
  * there, or does not fit.
  */
-bool vu__proc_suboption(const char *list, const char *key, char *out, size_t size);
+bool vu__procfs_suboption(const char *list, const char *key, char *out, size_t size);
 
 /* Copies text that a stranger wrote: what does not print, becomes '?'. */
-void vu__proc_copy_text(char *to, size_t size, const char *from, size_t len);
+void vu__procfs_copy_text(char *to, size_t size, const char *from, size_t len);
 
 #endif

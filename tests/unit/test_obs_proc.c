@@ -33,10 +33,10 @@ static void stat_of_an_evil_name(void **state)
 		"42 (a) R 1 \33[2J (b) S 7 42 42 0 -1 4194304 1 2 3 4 50 60 0 0 20 0 3 0 "
 		"116370 17641472 3579 18446744073709551615 1 1 0 0 0 0 0 16781312 2 0 0 0 17 "
 		"1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
-	struct vu__proc_stat st;
+	struct vu__procfs_stat st;
 
 	(void)state;
-	assert_int_equal(vu__proc_parse_stat(text, &st), 0);
+	assert_int_equal(vu__procfs_parse_stat(text, &st), 0);
 	assert_int_equal(st.pid, 42);
 	assert_int_equal(st.ppid, 7);
 	assert_int_equal(st.state, 'S');
@@ -52,18 +52,18 @@ static void stat_cut_anywhere_is_refused(void **state)
 {
 	static const char text[] = "42 (a b) S 7 42 42 0 -1 2097152 1 2 3 4 50 60 0 0 20 0 3 0 "
 				   "116370 1 2 3 1 1 0 0 0 0 0 16781312 2 0 0 0 17 1";
-	struct vu__proc_stat st;
+	struct vu__procfs_stat st;
 	char cut[sizeof(text)];
 
 	(void)state;
-	assert_int_equal(vu__proc_parse_stat(text, &st), 0);
+	assert_int_equal(vu__procfs_parse_stat(text, &st), 0);
 	assert_true(st.kernel);
 	for (size_t len = 0; len < sizeof(text) - 1; len++) {
 		memcpy(cut, text, len);
 		cut[len] = '\0';
-		assert_int_equal(vu__proc_parse_stat(cut, &st), -EINVAL);
+		assert_int_equal(vu__procfs_parse_stat(cut, &st), -EINVAL);
 	}
-	assert_int_equal(vu__proc_parse_stat("99999999999999999999 (a) S 1", &st), -EINVAL);
+	assert_int_equal(vu__procfs_parse_stat("99999999999999999999 (a) S 1", &st), -EINVAL);
 }
 
 static void eventfd_count_is_in_base_16(void **state)
@@ -72,19 +72,19 @@ static void eventfd_count_is_in_base_16(void **state)
 	uint64_t count;
 
 	(void)state;
-	assert_int_equal(vu__proc_parse_eventfd("pos:\t0\neventfd-count:               1f\n"
+	assert_int_equal(vu__procfs_parse_eventfd("pos:\t0\neventfd-count:               1f\n"
 						"eventfd-id: 36\neventfd-semaphore: 0\n",
 						&id, &count),
 			 0);
 	assert_int_equal(id, 36);
 	assert_int_equal(count, 31);
-	assert_int_equal(vu__proc_parse_eventfd("eventfd-count: fffffffffffffffe\n", &id, &count),
+	assert_int_equal(vu__procfs_parse_eventfd("eventfd-count: fffffffffffffffe\n", &id, &count),
 			 0);
 	assert_int_equal(id, -1);
 	assert_true(count == UINT64_MAX - 1);
-	assert_int_equal(vu__proc_parse_eventfd("eventfd-count: \n", &id, &count), -EINVAL);
-	assert_int_equal(vu__proc_parse_eventfd("eventfd-id: 3\n", &id, &count), -EINVAL);
-	assert_int_equal(vu__proc_parse_eventfd("", &id, &count), -EINVAL);
+	assert_int_equal(vu__procfs_parse_eventfd("eventfd-count: \n", &id, &count), -EINVAL);
+	assert_int_equal(vu__procfs_parse_eventfd("eventfd-id: 3\n", &id, &count), -EINVAL);
+	assert_int_equal(vu__procfs_parse_eventfd("", &id, &count), -EINVAL);
 }
 
 static void epoll_targets(void **state)
@@ -96,13 +96,13 @@ static void epoll_targets(void **state)
 	int fds[2] = {-1, -1};
 
 	(void)state;
-	assert_int_equal(vu__proc_parse_epoll(text, fds, 2), 2);
+	assert_int_equal(vu__procfs_parse_epoll(text, fds, 2), 2);
 	assert_int_equal(fds[0], 3);
 	assert_int_equal(fds[1], 14);
 	fds[1] = -1;
-	assert_int_equal(vu__proc_parse_epoll(text, fds, 1), 2);
+	assert_int_equal(vu__procfs_parse_epoll(text, fds, 1), 2);
 	assert_int_equal(fds[1], -1);
-	assert_int_equal(vu__proc_parse_epoll("", fds, 2), 0);
+	assert_int_equal(vu__procfs_parse_epoll("", fds, 2), 0);
 }
 
 static void syscalls(void **state)
@@ -111,16 +111,16 @@ static void syscalls(void **state)
 	uint64_t arg;
 
 	(void)state;
-	assert_int_equal(vu__proc_parse_syscall("232 0x7 0x55 0x1 0 0 0 0x7ff 0x7f3\n", &nr, &arg),
+	assert_int_equal(vu__procfs_parse_syscall("232 0x7 0x55 0x1 0 0 0 0x7ff 0x7f3\n", &nr, &arg),
 			 0);
 	assert_int_equal(nr, 232);
 	assert_int_equal(arg, 7);
-	assert_int_equal(vu__proc_parse_syscall("running\n", &nr, &arg), 0);
+	assert_int_equal(vu__procfs_parse_syscall("running\n", &nr, &arg), 0);
 	assert_int_equal(nr, -1);
-	assert_int_equal(vu__proc_parse_syscall("-1 0x7ff 0x7f3\n", &nr, &arg), 0);
+	assert_int_equal(vu__procfs_parse_syscall("-1 0x7ff 0x7f3\n", &nr, &arg), 0);
 	assert_int_equal(nr, -1);
-	assert_int_equal(vu__proc_parse_syscall("232", &nr, &arg), -EINVAL);
-	assert_int_equal(vu__proc_parse_syscall("", &nr, &arg), -EINVAL);
+	assert_int_equal(vu__procfs_parse_syscall("232", &nr, &arg), -EINVAL);
+	assert_int_equal(vu__procfs_parse_syscall("", &nr, &arg), -EINVAL);
 }
 
 static void links(void **state)
@@ -128,15 +128,15 @@ static void links(void **state)
 	uint64_t inode;
 
 	(void)state;
-	assert_int_equal(vu__proc_parse_link("socket:[123]", &inode), VU__FD_SOCKET);
+	assert_int_equal(vu__procfs_parse_link("socket:[123]", &inode), VU__FD_SOCKET);
 	assert_int_equal(inode, 123);
-	assert_int_equal(vu__proc_parse_link("socket:[123", &inode), VU__FD_OTHER);
-	assert_int_equal(vu__proc_parse_link("socket:[]", &inode), VU__FD_OTHER);
-	assert_int_equal(vu__proc_parse_link("anon_inode:[eventfd]", &inode), VU__FD_EVENTFD);
-	assert_int_equal(vu__proc_parse_link("anon_inode:kvm-vm", &inode), VU__FD_KVM_VM);
-	assert_int_equal(vu__proc_parse_link("anon_inode:kvm-vcpu:3", &inode), VU__FD_KVM_VCPU);
-	assert_int_equal(vu__proc_parse_link("/memfd:ram (deleted)", &inode), VU__FD_FILE);
-	assert_int_equal(vu__proc_parse_link("pipe:[77]", &inode), VU__FD_OTHER);
+	assert_int_equal(vu__procfs_parse_link("socket:[123", &inode), VU__FD_OTHER);
+	assert_int_equal(vu__procfs_parse_link("socket:[]", &inode), VU__FD_OTHER);
+	assert_int_equal(vu__procfs_parse_link("anon_inode:[eventfd]", &inode), VU__FD_EVENTFD);
+	assert_int_equal(vu__procfs_parse_link("anon_inode:kvm-vm", &inode), VU__FD_KVM_VM);
+	assert_int_equal(vu__procfs_parse_link("anon_inode:kvm-vcpu:3", &inode), VU__FD_KVM_VCPU);
+	assert_int_equal(vu__procfs_parse_link("/memfd:ram (deleted)", &inode), VU__FD_FILE);
+	assert_int_equal(vu__procfs_parse_link("pipe:[77]", &inode), VU__FD_OTHER);
 	assert_int_equal(inode, 0);
 }
 
@@ -146,27 +146,27 @@ static void unix_lines(void **state)
 	char line[400];
 
 	(void)state;
-	assert_int_equal(vu__proc_parse_unix("000000004a38830e: 00000002 00000000 00010000 0001 "
+	assert_int_equal(vu__procfs_parse_unix("000000004a38830e: 00000002 00000000 00010000 0001 "
 					     "01 1001263 /tmp/a b.sock",
 					     &s),
 			 0);
 	assert_int_equal(s.inode, 1001263);
 	assert_true(s.listening && s.stream && !s.connected);
 	assert_string_equal(s.path, "/tmp/a b.sock");
-	assert_int_equal(vu__proc_parse_unix("00000000299049ec: 00000003 00000000 00000000 0005 "
+	assert_int_equal(vu__procfs_parse_unix("00000000299049ec: 00000003 00000000 00000000 0005 "
 					     "03  1147",
 					     &s),
 			 0);
 	assert_true(!s.listening && !s.stream && s.connected);
 	assert_string_equal(s.path, "");
-	assert_int_equal(vu__proc_parse_unix("Num       RefCount Protocol Flags    Type St Inode",
+	assert_int_equal(vu__procfs_parse_unix("Num       RefCount Protocol Flags    Type St Inode",
 					     &s),
 			 -EINVAL);
-	assert_int_equal(vu__proc_parse_unix("b.sock", &s), -EINVAL);
-	assert_int_equal(vu__proc_parse_unix("", &s), -EINVAL);
+	assert_int_equal(vu__procfs_parse_unix("b.sock", &s), -EINVAL);
+	assert_int_equal(vu__procfs_parse_unix("", &s), -EINVAL);
 	/* Longer than a path can be. */
 	snprintf(line, sizeof(line), "0: 2 0 10000 0001 01 1 /%0200d", 0);
-	assert_int_equal(vu__proc_parse_unix(line, &s), 0);
+	assert_int_equal(vu__procfs_parse_unix(line, &s), 0);
 	assert_string_equal(s.path, "");
 }
 
@@ -177,28 +177,28 @@ static void command_lines(void **state)
 	char out[16];
 
 	(void)state;
-	assert_string_equal(vu__proc_option(cmd, sizeof(cmd), "name", 0),
+	assert_string_equal(vu__procfs_option(cmd, sizeof(cmd), "name", 0),
 			    "guest=a,,b,debug-threads=on");
-	assert_null(vu__proc_option(cmd, sizeof(cmd), "name", 1));
-	assert_string_equal(vu__proc_option(cmd, sizeof(cmd), "qmp", 0), "unix:/q,server");
-	assert_string_equal(vu__proc_option(cmd, sizeof(cmd), "qmp", 1), "unix:/r");
-	assert_null(vu__proc_option(cmd, sizeof(cmd), "qm", 0));
+	assert_null(vu__procfs_option(cmd, sizeof(cmd), "name", 1));
+	assert_string_equal(vu__procfs_option(cmd, sizeof(cmd), "qmp", 0), "unix:/q,server");
+	assert_string_equal(vu__procfs_option(cmd, sizeof(cmd), "qmp", 1), "unix:/r");
+	assert_null(vu__procfs_option(cmd, sizeof(cmd), "qm", 0));
 	/* Cut in the middle of the argument. */
-	assert_null(vu__proc_option(cmd, 20, "name", 0));
-	assert_null(vu__proc_option(cmd, 0, "name", 0));
+	assert_null(vu__procfs_option(cmd, 20, "name", 0));
+	assert_null(vu__procfs_option(cmd, 0, "name", 0));
 
-	assert_true(vu__proc_suboption("guest=a,,b,debug-threads=on", "guest", out, 16));
+	assert_true(vu__procfs_suboption("guest=a,,b,debug-threads=on", "guest", out, 16));
 	assert_string_equal(out, "a,b");
-	assert_true(vu__proc_suboption("guest=a,,b,debug-threads=on", "debug-threads", out, 16));
+	assert_true(vu__procfs_suboption("guest=a,,b,debug-threads=on", "debug-threads", out, 16));
 	assert_string_equal(out, "on");
-	assert_false(vu__proc_suboption("guest=a,,id=b", "id", out, 16));
-	assert_true(vu__proc_suboption("vm1,process=x", NULL, out, 16));
+	assert_false(vu__procfs_suboption("guest=a,,id=b", "id", out, 16));
+	assert_true(vu__procfs_suboption("vm1,process=x", NULL, out, 16));
 	assert_string_equal(out, "vm1");
-	assert_false(vu__proc_suboption("guest=a", NULL, out, 16));
-	assert_true(vu__proc_suboption("a=,b=1", "a", out, 16));
+	assert_false(vu__procfs_suboption("guest=a", NULL, out, 16));
+	assert_true(vu__procfs_suboption("a=,b=1", "a", out, 16));
 	assert_string_equal(out, "");
-	assert_false(vu__proc_suboption("a=0123456789abcdef", "a", out, 16));
-	assert_false(vu__proc_suboption("", "a", out, 16));
+	assert_false(vu__procfs_suboption("a=0123456789abcdef", "a", out, 16));
+	assert_false(vu__procfs_suboption("", "a", out, 16));
 }
 
 /* --- a tree that looks like /proc --- */
@@ -240,8 +240,8 @@ static void fake_tree(void **state)
 {
 	char root[] = "/tmp/vu-obs-XXXXXX";
 	struct vu__unix_table t;
-	struct vu__proc_fds f;
-	struct vu__proc p;
+	struct vu__procfs_fds f;
+	struct vu__procfs p;
 	pid_t *pids;
 
 	(void)state;
@@ -260,22 +260,22 @@ static void fake_tree(void **state)
 		   "Num\n0: 2 0 10000 1 01 55 /a\n"
 		   "1: 2 0 10000 1 01 60 /evil\n2: 2 0 10000 1 01 61 /b\n"
 		   "3: 2 0 10000 1 01 61 /c\n");
-	assert_int_equal(vu__proc_open(&p, root), 0);
-	assert_int_equal(vu__proc_pids(&p, &pids), 1);
+	assert_int_equal(vu__procfs_open(&p, root), 0);
+	assert_int_equal(vu__procfs_pids(&p, &pids), 1);
 	assert_int_equal(pids[0], 7);
 	free(pids);
-	assert_int_equal(vu__proc_fds(&p, 7, ~0u, &f), 0);
+	assert_int_equal(vu__procfs_fds(&p, 7, ~0u, &f), 0);
 	assert_int_equal(f.n, 4);
 	assert_int_equal(f.fds[1].inode, 55);
 	assert_int_equal(f.fds[2].event, 3);
 	assert_int_equal(f.fds[2].count, 10);
 	assert_int_equal(f.fds[3].event, -1);
-	vu__proc_fds_release(&f);
-	assert_int_equal(vu__proc_fds(&p, 7, VU_BIT(VU__FD_SOCKET), &f), 0);
+	vu__procfs_fds_release(&f);
+	assert_int_equal(vu__procfs_fds(&p, 7, VU_BIT(VU__FD_SOCKET), &f), 0);
 	assert_int_equal(f.n, 1);
-	vu__proc_fds_release(&f);
-	assert_int_equal(vu__proc_fds(&p, 8, ~0u, &f), -ENOENT);
-	assert_false(vu__proc_is(&p, 7, 1));
+	vu__procfs_fds_release(&f);
+	assert_int_equal(vu__procfs_fds(&p, 8, ~0u, &f), -ENOENT);
+	assert_false(vu__procfs_is(&p, 7, 1));
 	assert_int_equal(vu__unix_table(&p, 0, &t), 0);
 	assert_int_equal(t.n, 2);
 	assert_string_equal(vu__unix_find(&t, 55)->s.path, "/a");
@@ -283,9 +283,9 @@ static void fake_tree(void **state)
 	assert_null(vu__unix_find(&t, 61));
 	vu__unix_release(&t);
 	assert_int_equal(vu__unix_table(&p, 7, &t), -ENOENT);
-	vu__proc_close(&p);
+	vu__procfs_close(&p);
 	remove_tree(root);
-	assert_int_equal(vu__proc_open(&p, root), -ENOENT);
+	assert_int_equal(vu__procfs_open(&p, root), -ENOENT);
 }
 
 /* --- the real one --- */
@@ -296,22 +296,22 @@ static void own_fds(void **state)
 	struct epoll_event ev = {.events = EPOLLIN};
 	int64_t id = -1;
 	uint64_t count = 0;
-	struct vu__proc p;
-	struct vu__proc_fds f;
+	struct vu__procfs p;
+	struct vu__procfs_fds f;
 	unsigned int found = 0;
 	int watched[4];
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, event, &ev), 0);
-	assert_int_equal(vu__proc_open(&p, NULL), 0);
-	assert_int_equal(vu__proc_eventfd(&p, getpid(), event, &id, &count), 0);
+	assert_int_equal(vu__procfs_open(&p, NULL), 0);
+	assert_int_equal(vu__procfs_eventfd(&p, getpid(), event, &id, &count), 0);
 	assert_int_equal(count, 5);
 	assert_true(id >= 0);
-	assert_int_equal(vu__proc_eventfd(&p, getpid(), ram, &id, &count), -EINVAL);
-	assert_int_equal(vu__proc_epoll(&p, getpid(), ep, watched, 4), 1);
+	assert_int_equal(vu__procfs_eventfd(&p, getpid(), ram, &id, &count), -EINVAL);
+	assert_int_equal(vu__procfs_epoll(&p, getpid(), ep, watched, 4), 1);
 	assert_int_equal(watched[0], event);
-	assert_int_equal(vu__proc_fds(&p, getpid(), ~0u, &f), 0);
+	assert_int_equal(vu__procfs_fds(&p, getpid(), ~0u, &f), 0);
 	for (size_t i = 0; i < f.n; i++) {
 		found += f.fds[i].fd == event && f.fds[i].kind == VU__FD_EVENTFD;
 		found += f.fds[i].fd == ep && f.fds[i].kind == VU__FD_EPOLL;
@@ -319,8 +319,8 @@ static void own_fds(void **state)
 		found += f.fds[i].fd == sv[0] && f.fds[i].kind == VU__FD_SOCKET;
 	}
 	assert_int_equal(found, 4);
-	vu__proc_fds_release(&f);
-	vu__proc_close(&p);
+	vu__procfs_fds_release(&f);
+	vu__procfs_close(&p);
 	close(event);
 	close(ep);
 	close(ram);
@@ -342,7 +342,7 @@ static void own_sockets(void **state)
 	struct sockaddr_un a = {AF_UNIX, ""};
 	const struct vu__unix_entry *e;
 	struct vu__unix_table t;
-	struct vu__proc p;
+	struct vu__procfs p;
 	int sv[2], l = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	(void)state;
@@ -352,7 +352,7 @@ static void own_sockets(void **state)
 	assert_int_equal(bind(l, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(listen(l, 1), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-	assert_int_equal(vu__proc_open(&p, NULL), 0);
+	assert_int_equal(vu__procfs_open(&p, NULL), 0);
 	assert_int_equal(vu__unix_table(&p, 0, &t), 0);
 	e = vu__unix_find(&t, inode_of(sv[0]));
 	assert_non_null(e);
@@ -370,9 +370,9 @@ static void own_sockets(void **state)
 	assert_false(t.peers);
 	assert_non_null(vu__unix_find(&t, inode_of(sv[0])));
 	vu__unix_release(&t);
-	assert_int_equal(vu__proc_peer(getpid(), sv[0]), getpid());
-	assert_int_equal(vu__proc_peer(getpid(), 9999), -EBADF);
-	vu__proc_close(&p);
+	assert_int_equal(vu__procfs_peer(getpid(), sv[0]), getpid());
+	assert_int_equal(vu__procfs_peer(getpid(), 9999), -EBADF);
+	vu__procfs_close(&p);
 	close(l);
 	close(sv[0]);
 	close(sv[1]);
@@ -395,13 +395,13 @@ static pid_t child(void (*body)(int ready), int *ready)
 	return pid;
 }
 
-static void wait_state(const struct vu__proc *p, pid_t pid, char state, int32_t nr)
+static void wait_state(const struct vu__procfs *p, pid_t pid, char state, int32_t nr)
 {
 	int64_t deadline = vu__now_ms() + 5000;
 	struct vu__obs_worker w;
 
 	do {
-		if (!vu__proc_worker(p, pid, pid, &w) && w.state == state &&
+		if (!vu__procfs_worker(p, pid, pid, &w) && w.state == state &&
 		    (nr == -2 || w.syscall == nr))
 			return;
 		usleep(1000);
@@ -452,59 +452,59 @@ static void end(pid_t pid, int fd)
 static void workers(void **state)
 {
 	struct vu__obs_worker w;
-	struct vu__proc p;
+	struct vu__procfs p;
 	pid_t pid;
 	int fd;
 
 	(void)state;
-	assert_int_equal(vu__proc_open(&p, NULL), 0);
+	assert_int_equal(vu__procfs_open(&p, NULL), 0);
 
 	pid = child(sleep_in_epoll, &fd);
 	wait_state(&p, pid, 'S', SYS_epoll_wait);
-	assert_int_equal(vu__proc_worker(&p, pid, pid, &w), 0);
+	assert_int_equal(vu__procfs_worker(&p, pid, pid, &w), 0);
 	assert_int_equal(w.waits, VU__OBS_YES);
 	assert_int_equal(w.arg0, 100);
-	vu__proc_worker_watches(&p, pid, fd, &w);
+	vu__procfs_worker_watches(&p, pid, fd, &w);
 	assert_int_equal(w.watches, VU__OBS_YES);
-	vu__proc_worker_watches(&p, pid, fd + 1, &w);
+	vu__procfs_worker_watches(&p, pid, fd + 1, &w);
 	assert_int_equal(w.watches, VU__OBS_NO);
-	vu__proc_worker_watches(&p, pid, -1, &w);
+	vu__procfs_worker_watches(&p, pid, -1, &w);
 	assert_int_equal(w.watches, VU__OBS_MAYBE);
 	kill(pid, SIGSTOP);
 	wait_state(&p, pid, 'T', -2);
-	assert_int_equal(vu__proc_worker(&p, pid, pid, &w), 0);
+	assert_int_equal(vu__procfs_worker(&p, pid, pid, &w), 0);
 	assert_int_equal(w.waits, VU__OBS_NO);
 	end(pid, fd);
-	assert_true(vu__proc_worker(&p, pid, pid, &w) < 0);
+	assert_true(vu__procfs_worker(&p, pid, pid, &w) < 0);
 
 	pid = child(sleep_in_nothing, &fd);
 	wait_state(&p, pid, 'S', SYS_clock_nanosleep);
-	assert_int_equal(vu__proc_worker(&p, pid, pid, &w), 0);
+	assert_int_equal(vu__procfs_worker(&p, pid, pid, &w), 0);
 	assert_int_equal(w.waits, VU__OBS_NO);
 	end(pid, fd);
 
 	pid = child(sleep_in_read, &fd);
 	wait_state(&p, pid, 'S', SYS_read);
-	assert_int_equal(vu__proc_worker(&p, pid, pid, &w), 0);
-	vu__proc_worker_watches(&p, pid, fd + 1, &w);
+	assert_int_equal(vu__procfs_worker(&p, pid, pid, &w), 0);
+	vu__procfs_worker_watches(&p, pid, fd + 1, &w);
 	assert_int_not_equal(w.watches, VU__OBS_YES);
-	vu__proc_worker_watches(&p, pid, fd, &w);
+	vu__procfs_worker_watches(&p, pid, fd, &w);
 	assert_int_equal(w.watches, VU__OBS_YES);
 	assert_int_equal(w.waits, VU__OBS_YES);
 	end(pid, fd);
 
 	pid = child(run, &fd);
 	wait_state(&p, pid, 'R', -1);
-	assert_int_equal(vu__proc_worker(&p, pid, pid, &w), 0);
+	assert_int_equal(vu__procfs_worker(&p, pid, pid, &w), 0);
 	assert_int_equal(w.waits, VU__OBS_NO);
 	end(pid, fd);
-	vu__proc_close(&p);
+	vu__procfs_close(&p);
 }
 
 static void processes_come_and_go(void **state)
 {
-	struct vu__proc_stat st, again;
-	struct vu__proc p;
+	struct vu__procfs_stat st, again;
+	struct vu__procfs p;
 	ssize_t n;
 	pid_t *pids, pid;
 	bool found = false;
@@ -513,9 +513,9 @@ static void processes_come_and_go(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(vu__proc_open(&p, NULL), 0);
+	assert_int_equal(vu__procfs_open(&p, NULL), 0);
 	pid = child(sleep_in_nothing, &fd);
-	n = vu__proc_pids(&p, &pids);
+	n = vu__procfs_pids(&p, &pids);
 	assert_true(n > 0);
 	for (ssize_t i = 0; i < n; i++) {
 		found = found || pids[i] == pid;
@@ -523,44 +523,44 @@ static void processes_come_and_go(void **state)
 	}
 	free(pids);
 	assert_true(found);
-	assert_int_equal(vu__proc_stat(&p, pid, 0, &st), 0);
-	assert_true(vu__proc_is(&p, pid, st.start_time));
-	assert_false(vu__proc_is(&p, pid, st.start_time + 1));
-	assert_int_equal(vu__proc_uid(&p, pid, &uid), 0);
+	assert_int_equal(vu__procfs_stat(&p, pid, 0, &st), 0);
+	assert_true(vu__procfs_is(&p, pid, st.start_time));
+	assert_false(vu__procfs_is(&p, pid, st.start_time + 1));
+	assert_int_equal(vu__procfs_uid(&p, pid, &uid), 0);
 	assert_int_equal(uid, getuid());
-	assert_true(vu__proc_cmdline(&p, pid, cmd, sizeof(cmd)) > 0);
+	assert_true(vu__procfs_cmdline(&p, pid, cmd, sizeof(cmd)) > 0);
 	assert_non_null(strstr(cmd, "test_obs_proc"));
 	kill(pid, SIGKILL);
 	wait_state(&p, pid, 'Z', -2);
-	assert_int_equal(vu__proc_stat(&p, pid, 0, &again), 0);
-	assert_false(vu__proc_is(&p, pid, st.start_time));
+	assert_int_equal(vu__procfs_stat(&p, pid, 0, &again), 0);
+	assert_false(vu__procfs_is(&p, pid, st.start_time));
 	end(pid, fd);
-	assert_true(vu__proc_stat(&p, pid, 0, &st) < 0);
-	vu__proc_close(&p);
+	assert_true(vu__procfs_stat(&p, pid, 0, &st) < 0);
+	vu__procfs_close(&p);
 }
 
 /* Somebody else's: names can be seen, fds cannot. */
 static void not_permitted(void **state)
 {
 	struct vu__obs_worker w;
-	struct vu__proc_fds f;
-	struct vu__proc p;
+	struct vu__procfs_fds f;
+	struct vu__procfs p;
 	pid_t target, looker;
 	int fd, status;
 
 	(void)state;
 	if (getuid() != 0)
 		skip();
-	assert_int_equal(vu__proc_open(&p, NULL), 0);
+	assert_int_equal(vu__procfs_open(&p, NULL), 0);
 	target = child(sleep_in_epoll, &fd);
 	wait_state(&p, target, 'S', SYS_epoll_wait);
 	looker = fork();
 	if (looker == 0) {
 		if (setgid(12345) || setuid(12345))
 			_exit(2);
-		if (vu__proc_fds(&p, target, ~0u, &f) != -EACCES)
+		if (vu__procfs_fds(&p, target, ~0u, &f) != -EACCES)
 			_exit(3);
-		if (vu__proc_worker(&p, target, target, &w) || w.state != 'S' ||
+		if (vu__procfs_worker(&p, target, target, &w) || w.state != 'S' ||
 		    w.syscall != -2 || w.waits == VU__OBS_NO)
 			_exit(4);
 		_exit(0);
@@ -568,7 +568,7 @@ static void not_permitted(void **state)
 	assert_int_equal(waitpid(looker, &status, 0), looker);
 	assert_int_equal(WEXITSTATUS(status), 0);
 	end(target, fd);
-	vu__proc_close(&p);
+	vu__procfs_close(&p);
 }
 
 int main(void)
