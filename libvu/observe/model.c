@@ -75,7 +75,7 @@ const char *vu__obs_confidence_name(enum vu__obs_confidence confidence)
 
 /* clang-format off */
 const struct vu__obs_counter_info vu__obs_counters[VU__OBS_NCOUNTERS] = {
-	[VU__OBS_KICKS] = {"kicks", "", "reads of the kick eventfd"},
+	[VU__OBS_KICKS] = {"kicks", "", "reads of the kick eventfd that found a signal"},
 	[VU__OBS_KICK_VALUES] = {"kick_values", "", "kicks the driver sent, as counted there"},
 	[VU__OBS_WAKEUPS] = {"wakeups", "", "calls of the queue's handler"},
 	[VU__OBS_EMPTY_WAKEUPS] = {"empty_wakeups", "", "wake-ups that found nothing to do"},
@@ -83,12 +83,15 @@ const struct vu__obs_counter_info vu__obs_counters[VU__OBS_NCOUNTERS] = {
 	[VU__OBS_POPPED] = {"popped", "", "requests the back-end took"},
 	[VU__OBS_COMPLETED] = {"completed", "", "requests the back-end gave back"},
 	[VU__OBS_FAILED] = {"failed", "", "requests that ended in an error of the device"},
+	[VU__OBS_DROPPED] = {"dropped", "", "requests given up when the queue was stopped"},
+	[VU__OBS_UNPOPPED] = {"unpopped", "", "requests taken and put back"},
 	[VU__OBS_CHAINS] = {"chains", "", "requests of more than one descriptor"},
 	[VU__OBS_DESCRIPTORS] = {"descriptors", "", "descriptors walked"},
 	[VU__OBS_INDIRECT] = {"indirect", "", "requests with an indirect table"},
 	[VU__OBS_BYTES_OUT] = {"bytes_out", "bytes", "bytes read from the guest"},
 	[VU__OBS_BYTES_IN] = {"bytes_in", "bytes", "bytes written to the guest"},
-	[VU__OBS_BATCHES] = {"batches", "", "times the used index was moved"},
+	[VU__OBS_BATCHES] = {"batches", "", "looks at the ring that found something new"},
+	[VU__OBS_LOOKS_EMPTY] = {"looks_empty", "", "looks at the ring that found nothing new"},
 	[VU__OBS_CALLS] = {"calls", "", "calls sent to the driver"},
 	[VU__OBS_NOCALL_FLAG] = {"nocall_flag", "", "calls the driver's flag held back"},
 	[VU__OBS_NOCALL_EVENT] = {"nocall_event", "", "calls the driver's event index held back"},
@@ -99,8 +102,6 @@ const struct vu__obs_counter_info vu__obs_counters[VU__OBS_NCOUNTERS] = {
 	[VU__OBS_FAULTS] = {"faults", "", "guest addresses that are no memory"},
 	[VU__OBS_PAGES_FIRST] = {"pages_first", "pages", "clean pages marked dirty"},
 	[VU__OBS_PAGES_AGAIN] = {"pages_again", "pages", "marks on pages that were dirty already"},
-	[VU__OBS_DROPS] = {"drops", "", "packets dropped for want of a buffer"},
-	[VU__OBS_BUSY_NS] = {"busy", "ns", "time spent in the queue's handler"},
 };
 /* clang-format on */
 

@@ -59,32 +59,33 @@ enum vu__obs_part {
 
 /* They only grow, from 0 at generation's begin. */
 enum vu__obs_counter {
-	VU__OBS_KICKS,	       /* times a kick eventfd was read */
+	VU__OBS_KICKS,	       /* reads of the kick eventfd that found a signal */
 	VU__OBS_KICK_VALUES,   /* sum of what was read there */
-	VU__OBS_WAKEUPS,       /* handler was called */
+	VU__OBS_WAKEUPS,       /* the device was told to look, by whatever */
 	VU__OBS_EMPTY_WAKEUPS, /* ... and nothing was popped */
 	VU__OBS_AVAILABLE,     /* requests the driver made available */
 	VU__OBS_POPPED,	       /* requests the back-end took */
 	VU__OBS_COMPLETED,     /* requests given back */
 	VU__OBS_FAILED,	       /* of those, ones the device says have failed */
+	VU__OBS_DROPPED,       /* taken, and given up when the queue stopped */
+	VU__OBS_UNPOPPED,      /* taken, and put back */
 	VU__OBS_CHAINS,	       /* requests of more than one descriptor */
 	VU__OBS_DESCRIPTORS,
 	VU__OBS_INDIRECT,      /* requests with a table of their own */
 	VU__OBS_BYTES_OUT,     /* from the guest */
 	VU__OBS_BYTES_IN,      /* to the guest */
-	VU__OBS_BATCHES,       /* flushes of the used ring */
+	VU__OBS_BATCHES,       /* looks at the ring that found something new */
+	VU__OBS_LOOKS_EMPTY,   /* ... that did not */
 	VU__OBS_CALLS,	       /* calls sent */
 	VU__OBS_NOCALL_FLAG,   /* not sent: the driver's flag */
 	VU__OBS_NOCALL_EVENT,  /* not sent: the driver's event index */
-	VU__OBS_NOCALL_MASKED, /* not sent: the vector is masked */
-	VU__OBS_NOCALL_NOFD,   /* not sent: nothing to send it on */
+	VU__OBS_NOCALL_MASKED, /* not sent: the front-end took the eventfd away */
+	VU__OBS_NOCALL_NOFD,   /* not sent: it never gave one */
 	VU__OBS_CALL_ERRORS,   /* sending failed */
-	VU__OBS_RING_FULL,     /* times the driver had no room left */
+	VU__OBS_RING_FULL,     /* times every entry was in use */
 	VU__OBS_FAULTS,	       /* addresses outside the memory table */
 	VU__OBS_PAGES_FIRST,   /* dirty pages logged that were clean */
 	VU__OBS_PAGES_AGAIN,   /* ... that were dirty already */
-	VU__OBS_DROPS,	       /* packets without a buffer */
-	VU__OBS_BUSY_NS,       /* time spent between wake-up and sleep */
 	VU__OBS_NCOUNTERS
 };
 
@@ -179,9 +180,9 @@ struct vu__obs_times {
 /* The thread that serves a queue. */
 struct vu__obs_worker {
 	pid_t tid;
-	char state;	 /* as in /proc: R S D T t Z X I; 0 not known */
-	int32_t syscall; /* number; -1 not in one (running), -2 not known */
-	uint64_t arg0;	 /* its first argument */
+	char state;	     /* as in /proc: R S D T t Z X I; 0 not known */
+	int32_t syscall;     /* number; -1 not in one (running), -2 not known */
+	uint64_t arg0, arg1; /* its first arguments */
 	enum vu__obs_tri
 		waits; /* sleeps in poll, epoll, io_uring_enter or read of the kick */
 	enum vu__obs_tri watches; /* what it waits for includes the kick fd */

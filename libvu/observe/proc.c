@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 /* Of the fdinfo of an epoll fd that watches thousands. */
 #define MAX_FDINFO (1u << 20)
@@ -275,6 +277,15 @@ bool vu__procfs_is_wait(int32_t nr)
 	return false;
 }
 
+static bool waits_in_poll(const struct vu__obs_worker *w)
+{
+#ifdef SYS_poll
+	if (w->syscall == SYS_poll)
+		return true;
+#endif
+	return w->syscall == SYS_ppoll;
+}
+
 static bool waits_in_epoll(const struct vu__obs_worker *w)
 {
 #ifdef SYS_epoll_wait
@@ -307,6 +318,7 @@ static enum vu__obs_tri waits_by_wchan(const char *wchan)
 static void read_wait(const struct vu__procfs *p, pid_t pid, struct vu__obs_worker *w)
 {
 	char path[64], text[256];
+	uint64_t args[2] = {0};
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/task/%d/wchan", pid, w->tid);
@@ -315,8 +327,10 @@ static void read_wait(const struct vu__procfs *p, pid_t pid, struct vu__obs_work
 		vu__procfs_copy_text(w->wchan, sizeof(w->wchan), text, n);
 	snprintf(path, sizeof(path), "%d/task/%d/syscall", pid, w->tid);
 	n = read_file(p, path, text, sizeof(text));
-	if (n < 0 || vu__procfs_parse_syscall(text, &w->syscall, &w->arg0))
+	if (n < 0 || vu__procfs_parse_syscall(text, &w->syscall, args))
 		w->syscall = -2;
+	w->arg0 = args[0];
+	w->arg1 = args[1];
 	if (w->state != 'S')
 		w->waits = VU__OBS_NO;
 	else if (w->syscall >= 0 && vu__procfs_is_wait(w->syscall))
@@ -347,24 +361,55 @@ int vu__procfs_worker(const struct vu__procfs *p, pid_t pid, pid_t tid,
 	return 0;
 }
 
+/* What a sleeping thread has given poll(): it lies still in its memory. */
+static ssize_t poll_targets(pid_t pid, const struct vu__obs_worker *w, int *fds,
+			    size_t max)
+{
+	size_t n = VU_MIN(w->arg1, (uint64_t)max);
+	VU_CLEANUP_FREE struct pollfd *p = calloc(n + 1, sizeof(*p));
+	struct iovec local = {p, n * sizeof(*p)};
+	struct iovec remote = {(void *)(uintptr_t)w->arg0, n * sizeof(*p)};
+	size_t count = 0;
+
+	if (!p)
+		return -ENOMEM;
+	if (n &&
+	    process_vm_readv(pid, &local, 1, &remote, 1, 0) != (ssize_t)local.iov_len)
+		return -EFAULT;
+	for (size_t i = 0; i < n; i++) {
+		if (p[i].fd >= 0 && p[i].events & POLLIN)
+			fds[count++] = p[i].fd;
+	}
+	return count;
+}
+
+ssize_t vu__procfs_worker_fds(const struct vu__procfs *p, pid_t pid,
+			      const struct vu__obs_worker *w, int *fds, size_t max)
+{
+	if (w->state != 'S')
+		return -EAGAIN;
+	if (waits_in_epoll(w) && w->arg0 <= INT_MAX)
+		return vu__procfs_epoll(p, pid, w->arg0, fds, max);
+	if (waits_in_poll(w))
+		return poll_targets(pid, w, fds, max);
+	if (w->syscall == SYS_read && w->arg0 <= INT_MAX && max) {
+		fds[0] = w->arg0;
+		return 1;
+	}
+	/* What a ring waits for is the kernel's knowledge. */
+	return -EOPNOTSUPP;
+}
+
 void vu__procfs_worker_watches(const struct vu__procfs *p, pid_t pid, int fd,
 			       struct vu__obs_worker *w)
 {
-	VU_CLEANUP_FREE int *fds = NULL;
+	VU_CLEANUP_FREE int *fds = calloc(VU__PROCFS_MAX_FDS, sizeof(*fds));
 	ssize_t n;
 
 	w->watches = VU__OBS_MAYBE;
-	if (w->state != 'S' || fd < 0)
+	if (fd < 0 || !fds)
 		return;
-	if (w->syscall == SYS_read && w->arg0 == (uint64_t)fd) {
-		w->waits = VU__OBS_YES;
-		w->watches = VU__OBS_YES;
-	}
-	/* What poll() and a ring wait for is in the process's memory. */
-	if (!waits_in_epoll(w) || w->arg0 > INT_MAX)
-		return;
-	fds = calloc(VU__PROCFS_MAX_FDS, sizeof(*fds));
-	n = fds ? vu__procfs_epoll(p, pid, w->arg0, fds, VU__PROCFS_MAX_FDS) : -ENOMEM;
+	n = vu__procfs_worker_fds(p, pid, w, fds, VU__PROCFS_MAX_FDS);
 	if (n < 0)
 		return;
 	w->watches = VU__OBS_NO;
@@ -372,4 +417,7 @@ void vu__procfs_worker_watches(const struct vu__procfs *p, pid_t pid, int fd,
 		if (fds[i] == fd)
 			w->watches = VU__OBS_YES;
 	}
+	/* A read of another file waits for that. */
+	if (w->syscall == SYS_read)
+		w->waits = w->watches;
 }

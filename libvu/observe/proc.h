@@ -83,7 +83,14 @@ ssize_t vu__procfs_tids(const struct vu__procfs *p, pid_t pid, pid_t **tids);
 VU_MUST_CHECK int vu__procfs_worker(const struct vu__procfs *p, pid_t pid, pid_t tid,
 				    struct vu__obs_worker *out);
 
-/* ... and whether it would wake for @fd: -1 for none in particular. */
+/*
+ * What sleeping thread @w waits to read from, at most @max into @fds.  How many there
+ * are; -EAGAIN: it does not sleep; -EOPNOTSUPP: it cannot be seen; other -errno.
+ */
+ssize_t vu__procfs_worker_fds(const struct vu__procfs *p, pid_t pid,
+			      const struct vu__obs_worker *w, int *fds, size_t max);
+
+/* Sets w->watches: whether it would wake for @fd. */
 void vu__procfs_worker_watches(const struct vu__procfs *p, pid_t pid, int fd,
 			       struct vu__obs_worker *w);
 

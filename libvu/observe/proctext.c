@@ -171,24 +171,26 @@ size_t vu__procfs_parse_epoll(const char *text, int *fds, size_t max)
 	return n;
 }
 
-int vu__procfs_parse_syscall(const char *text, int32_t *nr, uint64_t *arg0)
+int vu__procfs_parse_syscall(const char *text, int32_t *nr, uint64_t args[2])
 {
 	const char *s = text;
 	uint64_t value;
 
 	*nr = -1;
-	*arg0 = 0;
+	args[0] = args[1] = 0;
 	if (!strncmp(text, "running", 7) || !strncmp(text, "-1", 2))
 		return 0;
 	if (take_number(&s, 10, &value) || value > INT32_MAX)
 		return -EINVAL;
-	while (*s == ' ')
-		s++;
-	if (strncmp(s, "0x", 2))
-		return -EINVAL;
-	s += 2;
-	if (take_number(&s, 16, arg0))
-		return -EINVAL;
+	for (unsigned int i = 0; i < 2; i++) {
+		while (*s == ' ')
+			s++;
+		if (strncmp(s, "0x", 2))
+			return -EINVAL;
+		s += 2;
+		if (take_number(&s, 16, &args[i]))
+			return -EINVAL;
+	}
 	*nr = value;
 	return 0;
 }

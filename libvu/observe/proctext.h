@@ -40,9 +40,10 @@ size_t vu__procfs_parse_epoll(const char *text, int *fds, size_t max);
 
 /*
  * Of /proc/PID/task/TID/syscall: the number, -1 if it runs or is not in a call, and its
- * first argument.  0 or -EINVAL.
+ * first two arguments.  0 or -EINVAL.
  */
-VU_MUST_CHECK int vu__procfs_parse_syscall(const char *text, int32_t *nr, uint64_t *arg0);
+VU_MUST_CHECK int vu__procfs_parse_syscall(const char *text, int32_t *nr,
+					   uint64_t args[2]);
 
 /* What a link in /proc/PID/fd points to. */
 enum vu__fd_kind {

@@ -2,6 +2,7 @@
 /* Readers of /proc: on texts, on a tree that lies, and on this very process. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -108,19 +109,20 @@ static void epoll_targets(void **state)
 static void syscalls(void **state)
 {
 	int32_t nr;
-	uint64_t arg;
+	uint64_t arg[2];
 
 	(void)state;
-	assert_int_equal(vu__procfs_parse_syscall("232 0x7 0x55 0x1 0 0 0 0x7ff 0x7f3\n", &nr, &arg),
+	assert_int_equal(vu__procfs_parse_syscall("232 0x7 0x55 0x1 0 0 0 0x7ff 0x7f3\n", &nr, arg),
 			 0);
 	assert_int_equal(nr, 232);
-	assert_int_equal(arg, 7);
-	assert_int_equal(vu__procfs_parse_syscall("running\n", &nr, &arg), 0);
+	assert_int_equal(arg[0], 7);
+	assert_int_equal(arg[1], 0x55);
+	assert_int_equal(vu__procfs_parse_syscall("running\n", &nr, arg), 0);
 	assert_int_equal(nr, -1);
-	assert_int_equal(vu__procfs_parse_syscall("-1 0x7ff 0x7f3\n", &nr, &arg), 0);
+	assert_int_equal(vu__procfs_parse_syscall("-1 0x7ff 0x7f3\n", &nr, arg), 0);
 	assert_int_equal(nr, -1);
-	assert_int_equal(vu__procfs_parse_syscall("232", &nr, &arg), -EINVAL);
-	assert_int_equal(vu__procfs_parse_syscall("", &nr, &arg), -EINVAL);
+	assert_int_equal(vu__procfs_parse_syscall("232", &nr, arg), -EINVAL);
+	assert_int_equal(vu__procfs_parse_syscall("", &nr, arg), -EINVAL);
 }
 
 static void links(void **state)
@@ -420,6 +422,13 @@ static void sleep_in_epoll(int ready)
 	epoll_wait(100, &ev, 1, -1);
 }
 
+static void sleep_in_poll(int ready)
+{
+	struct pollfd p[3] = {{.fd = -1}, {.fd = ready, .events = POLLIN}, {.fd = 0}};
+
+	poll(p, 3, -1);
+}
+
 static void sleep_in_nothing(int ready)
 {
 	(void)ready;
@@ -476,6 +485,17 @@ static void workers(void **state)
 	assert_int_equal(w.waits, VU__OBS_NO);
 	end(pid, fd);
 	assert_true(vu__procfs_worker(&p, pid, pid, &w) < 0);
+
+	pid = child(sleep_in_poll, &fd);
+	wait_state(&p, pid, 'S', SYS_poll);
+	assert_int_equal(vu__procfs_worker(&p, pid, pid, &w), 0);
+	assert_int_equal(w.waits, VU__OBS_YES);
+	vu__procfs_worker_watches(&p, pid, fd, &w);
+	assert_int_equal(w.watches, VU__OBS_YES);
+	/* It is in the set, but for no event of interest. */
+	vu__procfs_worker_watches(&p, pid, 0, &w);
+	assert_int_equal(w.watches, VU__OBS_NO);
+	end(pid, fd);
 
 	pid = child(sleep_in_nothing, &fd);
 	wait_state(&p, pid, 'S', SYS_clock_nanosleep);
