@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Rings read with process_vm_readv(), out of this very process. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+#include <linux/virtio_ring.h>
+
+#include "observe/peek.h"
+
+#define NUM 8
+
+struct split {
+	struct vring_desc desc[NUM];
+	uint16_t avail[2 + NUM + 1];
+	uint16_t pad;
+	uint16_t used[2 + 4 * NUM + 1];
+};
+
+static struct vu__peek at(const struct split *s)
+{
+	return (struct vu__peek){.pid = getpid(),
+				 .size = NUM,
+				 .event_idx = true,
+				 .desc = (uintptr_t)s->desc,
+				 .avail = (uintptr_t)s->avail,
+				 .used = (uintptr_t)s->used};
+}
+
+static void fill(struct split *s, uint16_t avail, uint16_t used)
+{
+	memset(s, 0, sizeof(*s));
+	s->avail[0] = 1;
+	s->avail[1] = avail;
+	for (unsigned int i = 0; i < NUM; i++)
+		s->avail[2 + i] = 100 + i;
+	s->avail[2 + NUM] = 77;
+	s->used[0] = 1;
+	s->used[1] = used;
+	s->used[2 + 4 * NUM] = 88;
+}
+
+static void split_ring(void **state)
+{
+	struct split s;
+	struct vu__peek p = at(&s);
+
+	(void)state;
+	fill(&s, 12, 5);
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ret, 0);
+	assert_true(p.mono_ns > 0);
+	assert_false(p.ring.torn);
+	assert_int_equal(p.ring.avail_idx, 12);
+	assert_int_equal(p.ring.used_idx, 5);
+	assert_int_equal(p.ring.avail_flags, 1);
+	assert_int_equal(p.ring.used_flags, 1);
+	assert_int_equal(p.ring.used_event, 77);
+	assert_int_equal(p.ring.avail_event, 88);
+	assert_int_equal(vu__peek_head(&p, 11), 0);
+	assert_int_equal(p.ring.head, 103);
+	p.event_idx = false;
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ret, 0);
+	assert_int_equal(p.ring.used_event, 0);
+	assert_int_equal(p.ring.avail_event, 0);
+}
+
+/* Its last byte is the last of mapped memory: nothing beyond is touched. */
+static void ring_without_events_at_the_end_of_memory(void **state)
+{
+	uint8_t *m = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
+	struct vu__peek p = {.pid = getpid(), .size = NUM};
+
+	(void)state;
+	assert_int_equal(mprotect(m + 4096, 4096, PROT_NONE), 0);
+	p.avail = (uintptr_t)m;
+	p.used = (uintptr_t)m + 4096 - 4 - 8 * NUM;
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ret, 0);
+	p.event_idx = true;
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ret, -EFAULT);
+	munmap(m, 8192);
+}
+
+static void one_bad_ring_spoils_no_other(void **state)
+{
+	enum { N = 300 };
+	struct split *s = calloc(N, sizeof(*s));
+	struct vu__peek *p = calloc(N, sizeof(*p));
+
+	(void)state;
+	for (unsigned int i = 0; i < N; i++) {
+		fill(&s[i], i, i);
+		p[i] = at(&s[i]);
+	}
+	p[3].size = 7;
+	p[10].used = 4096;
+	p[127].avail = UINT64_MAX - 3;
+	p[128].avail = 4096;
+	p[299].used = 0;
+	vu__peek_rings(p, N);
+	for (unsigned int i = 0; i < N; i++) {
+		int want = i == 10 || i == 128		    ? -EFAULT
+			   : i == 3 || i == 127 || i == 299 ? -EINVAL
+							    : 0;
+
+		assert_int_equal(p[i].ret, want);
+		if (!want)
+			assert_int_equal(p[i].ring.avail_idx, i);
+	}
+	free(s);
+	free(p);
+}
+
+static void gone_process(void **state)
+{
+	struct split s;
+	struct vu__peek p[3];
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	fill(&s, 1, 1);
+	p[0] = p[1] = p[2] = at(&s);
+	p[0].pid = p[1].pid = pid;
+	vu__peek_rings(p, 3);
+	assert_int_equal(p[0].ret, -ESRCH);
+	assert_int_equal(p[1].ret, -ESRCH);
+	assert_int_equal(p[2].ret, 0);
+	assert_int_equal(vu__peek_head(&p[0], 0), -ESRCH);
+}
+
+static atomic_bool quit;
+
+static void *turn(void *opaque)
+{
+	struct split *s = opaque;
+
+	while (!quit)
+		__atomic_fetch_add(&s->used[1], 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* What is not torn has the same used index before and after. */
+static void moving_ring_is_torn(void **state)
+{
+	unsigned int torn = 0;
+	pthread_t thread;
+	struct split s;
+	struct vu__peek p = at(&s);
+
+	(void)state;
+	fill(&s, 0, 0);
+	pthread_create(&thread, NULL, turn, &s);
+	while (!__atomic_load_n(&s.used[1], __ATOMIC_RELAXED))
+		sched_yield();
+	for (unsigned int i = 0; i < 20000 && torn < 10; i++) {
+		vu__peek_rings(&p, 1);
+		assert_int_equal(p.ret, 0);
+		torn += p.ring.torn;
+	}
+	quit = true;
+	pthread_join(thread, NULL);
+	assert_true(torn > 0);
+	vu__peek_rings(&p, 1);
+	assert_false(p.ring.torn);
+}
+
+static void places(void **state)
+{
+	struct vu__obs_ring r = {.avail_idx = 3, .used_idx = 65530};
+
+	(void)state;
+	vu__peek_place(&r, 16, 65534, 65534);
+	assert_int_equal(r.pending, 5);
+	assert_int_equal(r.in_flight, 4);
+	assert_false(r.torn);
+	/* More than the ring holds, and nothing moves: that is how it is. */
+	vu__peek_place(&r, 8, 40000, 40000);
+	assert_int_equal(r.pending, 25539);
+	assert_false(r.torn);
+	/* It has moved while we looked. */
+	r.avail_idx = 100;
+	r.used_idx = 99;
+	vu__peek_place(&r, 8, 40, 98);
+	assert_true(r.torn);
+	assert_true(r.pending <= 8 && r.in_flight <= 8);
+}
+
+#define F(a, u) ((a) << VRING_PACKED_DESC_F_AVAIL | (u) << VRING_PACKED_DESC_F_USED)
+
+static void packed_ring(void **state)
+{
+	struct vring_packed_desc d[4] = {{.flags = F(0, 1)}, {.flags = F(1, 1)},
+					 {.flags = F(1, 0)}, {.flags = F(1, 0)}};
+	uint16_t driver[2] = {0x8003, 2}, device[2] = {0x8001, 1};
+	struct vu__peek p = {.pid = getpid(), .size = 4, .packed = true, .event_idx = true};
+
+	(void)state;
+	p.desc = (uintptr_t)d;
+	p.avail = (uintptr_t)driver;
+	p.used = (uintptr_t)device;
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ret, 0);
+	assert_int_equal(p.ring.used_event, 0x8003);
+	assert_int_equal(p.ring.avail_flags, 2);
+	assert_int_equal(p.ring.avail_event, 0x8001);
+	assert_int_equal(p.ring.used_flags, 1);
+	/* At 2, wrap 1: 2 and 3, then 0 with wrap 0. */
+	assert_int_equal(vu__peek_packed(&p, 0x8002), 0);
+	assert_int_equal(p.ring.pending, 3);
+	assert_int_equal(vu__peek_packed(&p, 0x8001), 0);
+	assert_int_equal(p.ring.pending, 0);
+	assert_int_equal(vu__peek_packed(&p, 0), 0);
+	assert_int_equal(p.ring.pending, 1);
+	assert_int_equal(vu__peek_packed(&p, 4), -EINVAL);
+	assert_int_equal(vu__peek_head(&p, 0), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(split_ring),
+		cmocka_unit_test(ring_without_events_at_the_end_of_memory),
+		cmocka_unit_test(one_bad_ring_spoils_no_other),
+		cmocka_unit_test(gone_process),
+		cmocka_unit_test(moving_ring_is_torn),
+		cmocka_unit_test(places),
+		cmocka_unit_test(packed_ring),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
