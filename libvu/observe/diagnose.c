@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The decision table: rows from the most certain cause to none, the first that fits is
+ * the verdict.  Pure; any thread.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "observe/diagnoseimpl.h"
+
+uint64_t vu__obs_patience(double p99_ns)
+{
+	double long_wait = 20 * p99_ns;
+
+	return long_wait > VU__OBS_PATIENCE_NS ? (uint64_t)long_wait
+					       : VU__OBS_PATIENCE_NS;
+}
+
+struct vu__obs_look vu__obs_look_at(const struct vu__obs_snapshot *s,
+				    const struct vu__obs_queue *q)
+{
+	const struct vu__obs_device *d = vu__obs_device_of(s, q);
+
+	return (struct vu__obs_look){q, d, vu__obs_process_of(s, d),
+				     vu__obs_vmm_of(s, d)};
+}
+
+/* --- saying --- */
+
+bool vu__judge(struct vu__obs_verdict *v, enum vu__obs_verdict_id id,
+	       enum vu__obs_confidence confidence, const char *next, const char *fmt, ...)
+{
+	va_list ap;
+
+	v->id = id;
+	v->severity = vu__obs_verdicts[id].severity;
+	v->confidence = confidence;
+	snprintf(v->next, sizeof(v->next), "%s", next);
+	va_start(ap, fmt);
+	vsnprintf(v->evidence, sizeof(v->evidence), fmt, ap);
+	va_end(ap);
+	return true;
+}
+
+struct vu__words vu__indices(const struct vu__facts *f)
+{
+	const struct vu__obs_ring *r = &f->q->ring;
+	struct vu__words w;
+
+	if (f->q->setup.packed)
+		snprintf(w.text, sizeof(w.text), "%u descriptors available at %u of %u",
+			 r->pending, r->last_avail & 0x7fff, f->size);
+	else if (f->place)
+		snprintf(w.text, sizeof(w.text), "avail %u, fetched %u, used %u of %u",
+			 r->avail_idx, r->last_avail, r->used_idx, f->size);
+	else
+		snprintf(w.text, sizeof(w.text), "avail %u, used %u of %u", r->avail_idx,
+			 r->used_idx, f->size);
+	return w;
+}
+
+static const char *state_words(char state)
+{
+	switch (state) {
+	case 'R':
+		return "runs";
+	case 'S':
+		return "sleeps";
+	case 'D':
+		return "waits for a disk or the like";
+	case 'T':
+		return "is stopped";
+	case 't':
+		return "is held by a debugger";
+	case 'Z':
+	case 'X':
+		return "is dead";
+	default:
+		return "is there";
+	}
+}
+
+struct vu__words vu__thread(const struct vu__obs_queue *q)
+{
+	const struct vu__obs_worker *k = &q->worker;
+	struct vu__words w;
+	int n;
+
+	n = snprintf(w.text, sizeof(w.text), "thread %d (%s) %s", k->tid, k->comm,
+		     state_words(k->state));
+	if (n > 0 && n < (int)sizeof(w.text) && k->state != 'T' && k->state != 't') {
+		if (k->wchan[0])
+			snprintf(w.text + n, sizeof(w.text) - n, " in %s", k->wchan);
+		else if (k->syscall >= 0)
+			snprintf(w.text + n, sizeof(w.text) - n, " in system call %d",
+				 k->syscall);
+	}
+	return w;
+}
+
+/* --- facts --- */
+
+uint64_t vu__grown(const struct vu__facts *f, const struct vu__obs_look *from,
+		   enum vu__obs_counter c)
+{
+	const struct vu__obs_queue *a = from->q, *b = f->q;
+
+	if (!vu__has_bit(a->have_counter & b->have_counter, c) ||
+	    b->counter[c] < a->counter[c])
+		return 0;
+	return b->counter[c] - a->counter[c];
+}
+
+static bool usable(const struct vu__obs_look *l)
+{
+	return !(vu__obs_knows(l->q, VU__OBS_RING) && l->q->ring.torn);
+}
+
+/* Something was fetched or completed from @a to @b. */
+static bool progress(const struct vu__obs_queue *a, const struct vu__obs_queue *b)
+{
+	static const enum vu__obs_counter served[] = {VU__OBS_POPPED, VU__OBS_COMPLETED};
+
+	for (size_t i = 0; i < VU_ARRAY_SIZE(served); i++) {
+		if (vu__has_bit(a->have_counter & b->have_counter, served[i]) &&
+		    a->counter[served[i]] != b->counter[served[i]])
+			return true;
+	}
+	if (vu__obs_knows(a, VU__OBS_RING) && vu__obs_knows(b, VU__OBS_RING) &&
+	    !b->setup.packed && a->ring.used_idx != b->ring.used_idx)
+		return true;
+	return vu__obs_knows(a, VU__OBS_POSITION) && vu__obs_knows(b, VU__OBS_POSITION) &&
+	       a->ring.last_avail != b->ring.last_avail;
+}
+
+/* What waits to be fetched; if that cannot be told, what is not completed. */
+static uint32_t waiting_at(const struct vu__obs_queue *q)
+{
+	if (vu__obs_knows(q, VU__OBS_POSITION))
+		return q->ring.pending;
+	if (vu__obs_knows(q, VU__OBS_RING) && !q->setup.packed)
+		return (uint16_t)(q->ring.avail_idx - q->ring.used_idx);
+	return 0;
+}
+
+static void facts_of_last(struct vu__facts *f)
+{
+	const struct vu__obs_queue *q = f->q;
+
+	f->size = q->setup.size;
+	f->ring = vu__obs_knows(q, VU__OBS_RING);
+	f->place = vu__obs_knows(q, VU__OBS_POSITION);
+	f->times = vu__obs_knows(q, VU__OBS_TIMES);
+	f->counts = vu__obs_knows(q, VU__OBS_COUNTERS) &&
+		    vu__has_bit(q->have_counter, VU__OBS_POPPED);
+	f->waiting = waiting_at(q);
+	f->in_flight = f->place ? q->ring.in_flight : 0;
+	f->role = q->role;
+	f->armed = f->role == VU__OBS_ROLE_RX || f->role == VU__OBS_ROLE_EVENT;
+}
+
+/*
+ * Goes back from the last look for as long as a thing holds at every look, and nothing
+ * went on from one to the next.
+ */
+static void facts_of_time(struct vu__facts *f, const struct vu__obs_look *looks, size_t n)
+{
+	const struct vu__obs_look *later = f->last;
+	bool work = f->waiting, kick = true, call = true;
+	uint64_t end = f->q->mono_ns;
+
+	f->work_since = f->last;
+	for (size_t i = n; i-- > 0;) {
+		const struct vu__obs_look *l = &looks[i];
+		uint64_t age = end - l->q->mono_ns;
+
+		if (l->q->mono_ns > end || !usable(l))
+			continue;
+		if (progress(l->q, later->q)) {
+			f->went_on = !vu__lasts(f, f->still);
+			break;
+		}
+		f->still = age;
+		f->first = l;
+		work = work && waiting_at(l->q);
+		kick = kick && vu__obs_knows(l->q, VU__OBS_KICK) && l->q->kick.count;
+		call = call && vu__obs_knows(l->q, VU__OBS_CALL) && l->q->call.count;
+		if (work) {
+			f->has_work = age;
+			f->work_since = l;
+		}
+		if (kick)
+			f->has_kick = age;
+		if (call)
+			f->has_call = age;
+		later = l;
+	}
+}
+
+/* False: there is nothing to go by. */
+static bool collect(const struct vu__obs_look *looks, size_t n, uint64_t patience,
+		    struct vu__facts *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->patience = patience ? patience : VU__OBS_PATIENCE_NS;
+	for (size_t i = n; i-- > 0 && !f->last;) {
+		if (usable(&looks[i]))
+			f->last = &looks[i];
+	}
+	if (!f->last)
+		return false;
+	f->first = f->last;
+	f->q = f->last->q;
+	f->proc = f->last->proc;
+	f->vmm = f->last->vmm;
+	facts_of_last(f);
+	facts_of_time(f, looks, n);
+	return true;
+}
+
+/* --- rows that need no time --- */
+
+static bool backend_gone(const struct vu__facts *f, struct vu__obs_verdict *v)
+{
+	if (f->proc->alive)
+		return false;
+	return vu__judge(
+		v, VU__V_BACKEND_GONE, VU__OBS_CERTAIN,
+		"read its last events (the black box), its log, and dmesg for a crash",
+		"process %d (%s) is dead and has not closed this device; %s",
+		f->proc->pid, f->proc->comm,
+		f->q->setup.started == VU__OBS_YES ? "the ring was in use"
+						   : "the ring was not in use");
+}
+
+static bool corrupt(const struct vu__facts *f, struct vu__obs_verdict *v)
+{
+	static const char next[] = "compare with the base the front-end sent "
+				   "(SET_VRING_BASE); reset the device in the guest";
+	const struct vu__obs_ring *r = &f->q->ring;
+	bool foreign = !f->place;
+
+	if (f->q->setup.broken)
+		return vu__judge(v, VU__V_RING_CORRUPT, VU__OBS_CERTAIN, next,
+				 "the back-end has given the queue up: %s",
+				 f->q->setup.why);
+	if (!f->ring || !f->size || f->q->setup.packed || f->first == f->last)
+		return false;
+	if (f->waiting > f->size || f->in_flight > f->size)
+		return vu__judge(
+			v, VU__V_RING_CORRUPT,
+			foreign ? VU__OBS_POSSIBLE : VU__OBS_CERTAIN, next,
+			"%s: %s more than the ring has entries", vu__indices(f).text,
+			f->waiting > f->size ? "what waits is" : "what is in flight is");
+	if (f->place && r->pending && r->head >= f->size)
+		return vu__judge(v, VU__V_RING_CORRUPT, VU__OBS_CERTAIN, next,
+				 "%s: the next entry names descriptor %u",
+				 vu__indices(f).text, r->head);
+	return false;
+}
+
+static bool frontend_gone(const struct vu__facts *f, struct vu__obs_verdict *v)
+{
+	if (f->last->dev->connected != VU__OBS_NO)
+		return false;
+	if (f->q->setup.started != VU__OBS_YES)
+		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_CERTAIN, "",
+				 "nobody is connected");
+	return vu__judge(
+		v, VU__V_FRONTEND_GONE, VU__OBS_CERTAIN,
+		"start the machine again, or look why its monitor ended; requests in "
+		"flight are kept only with an in-flight record",
+		"the socket's other end is closed; the ring was started, %u requests "
+		"in flight",
+		f->in_flight);
+}
+
+/* The front-end told the back-end to stop; whether that is right depends on the machine.
+ */
+static bool stopped(const struct vu__facts *f, struct vu__obs_verdict *v)
+{
+	const struct vu__obs_setup *s = &f->q->setup;
+
+	if (s->started != VU__OBS_NO)
+		return false;
+	if (!s->size || (!s->stopped_ns && !s->started_ns && !f->waiting))
+		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_CERTAIN, "",
+				 "the front-end has not started it");
+	if (f->vmm && f->vmm->vcpus_run == VU__OBS_NO)
+		return vu__judge(
+			v, VU__V_VM_PAUSED, VU__OBS_CERTAIN,
+			"the machine's monitor knows why; the queue starts with it",
+			"the machine is %s, and its rings are stopped",
+			f->vmm->run_state[0] ? f->vmm->run_state : "not running");
+	if (!f->waiting)
+		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_LIKELY, "",
+				 "stopped, and nothing waits");
+	if (!vu__lasts(f, f->has_work))
+		return false;
+	return vu__judge(
+		v, VU__V_STOPPED_WITH_WORK,
+		f->vmm && f->vmm->vcpus_run == VU__OBS_YES ? VU__OBS_CERTAIN
+							   : VU__OBS_LIKELY,
+		"find who sent GET_VRING_BASE: a migration, or QMP "
+		"x-query-virtio-queue-status, which stops a live ring; restart the ring",
+		"stopped by GET_VRING_BASE %.1f s ago, and %u requests wait: %s",
+		vu__seconds(s->stopped_ns ? f->q->mono_ns - s->stopped_ns : f->has_work),
+		f->waiting, vu__indices(f).text);
+}
+
+static bool not_in_use(const struct vu__facts *f, struct vu__obs_verdict *v)
+{
+	if (f->q->setup.started == VU__OBS_YES || f->ring || f->counts)
+		return false;
+	if (vu__obs_knows(f->q, VU__OBS_SETUP))
+		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_LIKELY, "",
+				 "no ring is set up for it");
+	return vu__judge(v, VU__V_UNSEEN, VU__OBS_POSSIBLE, "",
+			 "the ring cannot be seen");
+}
+
+/* --- rows of what goes on --- */
+
+static bool spurious(const struct vu__facts *f, struct vu__obs_verdict *v,
+		     const struct vu__obs_look *looks)
+{
+	uint64_t wakeups = vu__grown(f, looks, VU__OBS_WAKEUPS);
+	uint64_t empty = vu__grown(f, looks, VU__OBS_EMPTY_WAKEUPS);
+	uint64_t kicks = vu__grown(f, looks, VU__OBS_KICKS);
+
+	if (kicks < 20 || empty * 2 <= wakeups)
+		return false;
+	return vu__judge(
+		v, VU__V_SPURIOUS_KICKS, VU__OBS_CERTAIN,
+		"VIRTIO_RING_F_EVENT_IDX avoids most; or the back-end polls and leaves "
+		"kicks on",
+		"%llu of %llu wake-ups found nothing to fetch", (unsigned long long)empty,
+		(unsigned long long)wakeups);
+}
+
+/* Full at every look, all the time. */
+static bool slow(const struct vu__facts *f, struct vu__obs_verdict *v,
+		 const struct vu__obs_look *looks, size_t n)
+{
+	uint64_t oldest = f->q->mono_ns;
+
+	if (f->armed || !f->ring || !f->size || f->q->setup.packed)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct vu__obs_queue *q = looks[i].q;
+
+		if (!usable(&looks[i]) || !vu__obs_knows(q, VU__OBS_RING))
+			continue;
+		if (waiting_at(q) < f->size - f->size / 8)
+			return false;
+		oldest = VU_MIN(oldest, q->mono_ns);
+	}
+	if (f->q->mono_ns - oldest < f->patience)
+		return false;
+	return vu__judge(
+		v, VU__V_BACKEND_SLOW, VU__OBS_LIKELY,
+		"compare service time with the storage's or network's below; look at "
+		"the thread's CPU use and batch sizes",
+		"served all the time, and full all the time: %s", vu__indices(f).text);
+}
+
+static bool moving(const struct vu__facts *f, struct vu__obs_verdict *v,
+		   const struct vu__obs_look *looks, size_t n)
+{
+	const struct vu__obs_look *first = looks;
+
+	while (first < f->last && !usable(first))
+		first++;
+	if (!f->went_on)
+		return false;
+	if (slow(f, v, looks, n) || spurious(f, v, first))
+		return true;
+	if (f->counts)
+		return vu__judge(
+			v, VU__V_MOVING, VU__OBS_CERTAIN, "",
+			"%llu requests completed in %.1f s",
+			(unsigned long long)vu__grown(f, first, VU__OBS_COMPLETED),
+			vu__seconds(f->q->mono_ns - first->q->mono_ns));
+	return vu__judge(v, VU__V_MOVING, VU__OBS_CERTAIN, "", "%s", vu__indices(f).text);
+}
+
+static bool starved(const struct vu__facts *f, struct vu__obs_verdict *v)
+{
+	uint64_t looked = vu__grown(f, f->first, VU__OBS_LOOKS_EMPTY);
+	uint64_t woken = vu__grown(f, f->first, VU__OBS_WAKEUPS);
+
+	/* A device that looks at its empty rx ring unasked has something to put there. */
+	if (f->role != VU__OBS_ROLE_RX || !f->place || f->waiting || f->in_flight ||
+	    !vu__lasts(f, f->still) || looked <= woken)
+		return false;
+	return vu__judge(
+		v, VU__V_RX_STARVED, VU__OBS_LIKELY,
+		"look in the guest why the driver does not refill: memory, a stuck NAPI "
+		"thread, a lost call",
+		"the device looked for buffers %llu times in %.1f s and found none",
+		(unsigned long long)looked, vu__seconds(f->still));
+}
+
+static bool idle(const struct vu__facts *f, struct vu__obs_verdict *v,
+		 const struct vu__obs_look *looks)
+{
+	if (spurious(f, v, looks))
+		return true;
+	if (f->armed && f->ring && (f->waiting || f->in_flight))
+		return vu__judge(v, VU__V_ARMED_IDLE, VU__OBS_CERTAIN, "",
+				 "%u buffers wait for something to come",
+				 f->waiting + f->in_flight);
+	if (!f->ring && !f->counts)
+		return vu__judge(v, VU__V_UNSEEN, VU__OBS_POSSIBLE, "",
+				 "the ring cannot be seen");
+	if (f->waiting || f->in_flight)
+		return vu__judge(v, VU__V_MOVING, VU__OBS_POSSIBLE, "",
+				 "%u requests have just come", f->waiting + f->in_flight);
+	return vu__judge(v, VU__V_IDLE, VU__OBS_CERTAIN, "", "%s",
+			 f->ring ? vu__indices(f).text : "nothing in flight");
+}
+
+void vu__obs_diagnose(const struct vu__obs_look *looks, size_t n, uint64_t patience_ns,
+		      struct vu__obs_verdict *out)
+{
+	struct vu__facts f;
+
+	memset(out, 0, sizeof(*out));
+	if (!collect(looks, n, patience_ns, &f)) {
+		vu__judge(out, VU__V_UNSEEN, VU__OBS_POSSIBLE, "", "%s",
+			  n ? "it moved whenever it was looked at" : "not looked at yet");
+		return;
+	}
+	if (backend_gone(&f, out) || corrupt(&f, out) || frontend_gone(&f, out) ||
+	    stopped(&f, out) || not_in_use(&f, out) || moving(&f, out, looks, n))
+		return;
+	if (f.first == f.last) {
+		vu__judge(out, VU__V_UNSEEN, VU__OBS_POSSIBLE, "", "looked at only once");
+		return;
+	}
+	if (vu__judge_work(&f, out) || starved(&f, out) || vu__judge_calls(&f, out))
+		return;
+	idle(&f, out, looks);
+}
