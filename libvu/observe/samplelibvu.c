@@ -260,7 +260,7 @@ static void take_device(struct vu__taking *t, const struct vu__seg *seg, uint32_
 	d->from = VU__OBS_TELEMETRY;
 	d->number = seg->name.number;
 	d->generation = h->generation;
-	d->connected = b->broken ? VU__OBS_NO : VU__OBS_YES;
+	d->connected = b->broken || b->gone ? VU__OBS_NO : VU__OBS_YES;
 	d->phase = phase_of(b->migration);
 	d->log_on = b->migration == VU_TELEMETRY_MIGRATION_LOG;
 	memcpy(d->name, b->name, sizeof(d->name));
@@ -323,13 +323,15 @@ static void count(struct vu__obs_queue *q, enum vu__obs_counter c, uint64_t valu
 	q->counter[c] = value;
 }
 
-static void take_counters(struct vu__obs_queue *q, const struct vu_telemetry_counters *c)
+static void take_counters(struct vu__obs_queue *q, const struct vu_telemetry_queue *tq)
 {
+	const struct vu_telemetry_counters *c = &tq->counters;
+
 	q->from[VU__OBS_COUNTERS] = VU__OBS_TELEMETRY;
 	count(q, VU__OBS_KICKS, c->kicks);
 	count(q, VU__OBS_KICK_VALUES, c->kick_values);
 	count(q, VU__OBS_WAKEUPS, c->wakeups);
-	count(q, VU__OBS_EMPTY_WAKEUPS, c->wakeups_empty);
+	count(q, VU__OBS_EMPTY_WAKEUPS, tq->wakeups_empty);
 	count(q, VU__OBS_POPPED, c->popped);
 	count(q, VU__OBS_COMPLETED, c->completed);
 	count(q, VU__OBS_FAILED, c->failed);
@@ -367,7 +369,7 @@ static void take_times(struct vu__obs_queue *q, const struct vu_telemetry_queue 
 					  .call_ns = c->last_call,
 					  .in_flight_max = c->inflight_max,
 					  .called_used_idx =
-						  tq->used_idx - VU_MIN(since, 0xffffu)};
+						  c->used_idx - VU_MIN(since, 0xffffu)};
 	q->worker.tid = VU_MIN(c->worker_tid, (uint64_t)INT32_MAX);
 }
 
@@ -408,7 +410,7 @@ static uint16_t last_avail_of(const struct vu_telemetry_queue *tq)
 {
 	if (!(tq->config.state & VU_TELEMETRY_LIVE) && tq->config.last_stop)
 		return tq->config.stop_avail;
-	return tq->last_avail_idx;
+	return tq->counters.avail_idx;
 }
 
 static int take_queue(struct vu__taking *t, struct vu__seg *seg, unsigned int index,
@@ -425,7 +427,7 @@ static int take_queue(struct vu__taking *t, struct vu__seg *seg, unsigned int in
 	q->mono_ns = vu_telemetry_taken(seg->t);
 	t->snap->retries += tq->torn;
 	take_setup(q, &tq->config, d);
-	take_counters(q, &tq->counters);
+	take_counters(q, tq);
 	take_times(q, tq);
 	place_stopped(t->snap, q, &tq->config);
 	q->setup.memory_of = seg->name.pid;
