@@ -167,7 +167,7 @@ static void facts_of_last(struct vu__facts *f)
 static void facts_of_time(struct vu__facts *f, const struct vu__obs_look *looks, size_t n)
 {
 	const struct vu__obs_look *later = f->last;
-	bool work = f->waiting, kick = true, call = true;
+	bool work = f->waiting, kick = true, call = true, stop = true;
 	uint64_t end = f->q->mono_ns;
 
 	f->work_since = f->last;
@@ -190,6 +190,9 @@ static void facts_of_time(struct vu__facts *f, const struct vu__obs_look *looks,
 			f->has_work = age;
 			f->work_since = l;
 		}
+		stop = stop && vu__stopped_state(l->proc->state);
+		if (stop)
+			f->has_stop = age;
 		if (kick)
 			f->has_kick = age;
 		if (call)
@@ -210,7 +213,11 @@ static bool collect(const struct vu__obs_look *looks, size_t n, uint64_t patienc
 	}
 	if (!f->last)
 		return false;
-	f->first = f->last;
+	f->first = f->oldest = f->last;
+	for (size_t i = n; i-- > 0;) {
+		if (usable(&looks[i]) && looks[i].q->mono_ns < f->oldest->q->mono_ns)
+			f->oldest = &looks[i];
+	}
 	f->q = f->last->q;
 	f->proc = f->last->proc;
 	f->vmm = f->last->vmm;
@@ -322,12 +329,11 @@ static bool not_in_use(const struct vu__facts *f, struct vu__obs_verdict *v)
 
 /* --- rows of what goes on --- */
 
-static bool spurious(const struct vu__facts *f, struct vu__obs_verdict *v,
-		     const struct vu__obs_look *looks)
+static bool spurious(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
-	uint64_t wakeups = vu__grown(f, looks, VU__OBS_WAKEUPS);
-	uint64_t empty = vu__grown(f, looks, VU__OBS_EMPTY_WAKEUPS);
-	uint64_t kicks = vu__grown(f, looks, VU__OBS_KICKS);
+	uint64_t wakeups = vu__grown(f, f->oldest, VU__OBS_WAKEUPS);
+	uint64_t empty = vu__grown(f, f->oldest, VU__OBS_EMPTY_WAKEUPS);
+	uint64_t kicks = vu__grown(f, f->oldest, VU__OBS_KICKS);
 
 	if (kicks < 20 || empty * 2 <= wakeups)
 		return false;
@@ -368,20 +374,16 @@ static bool slow(const struct vu__facts *f, struct vu__obs_verdict *v,
 static bool moving(const struct vu__facts *f, struct vu__obs_verdict *v,
 		   const struct vu__obs_look *looks, size_t n)
 {
-	const struct vu__obs_look *first = looks;
-
-	while (first < f->last && !usable(first))
-		first++;
 	if (!f->went_on)
 		return false;
-	if (slow(f, v, looks, n) || spurious(f, v, first))
+	if (slow(f, v, looks, n) || spurious(f, v))
 		return true;
 	if (f->counts)
 		return vu__judge(
 			v, VU__V_MOVING, VU__OBS_CERTAIN, "",
 			"%llu requests completed in %.1f s",
-			(unsigned long long)vu__grown(f, first, VU__OBS_COMPLETED),
-			vu__seconds(f->q->mono_ns - first->q->mono_ns));
+			(unsigned long long)vu__grown(f, f->oldest, VU__OBS_COMPLETED),
+			vu__seconds(f->q->mono_ns - f->oldest->q->mono_ns));
 	return vu__judge(v, VU__V_MOVING, VU__OBS_CERTAIN, "", "%s", vu__indices(f).text);
 }
 
@@ -402,10 +404,9 @@ static bool starved(const struct vu__facts *f, struct vu__obs_verdict *v)
 		(unsigned long long)looked, vu__seconds(f->still));
 }
 
-static bool idle(const struct vu__facts *f, struct vu__obs_verdict *v,
-		 const struct vu__obs_look *looks)
+static bool idle(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
-	if (spurious(f, v, looks))
+	if (spurious(f, v))
 		return true;
 	if (f->armed && f->ring && (f->waiting || f->in_flight))
 		return vu__judge(v, VU__V_ARMED_IDLE, VU__OBS_CERTAIN, "",
@@ -433,7 +434,8 @@ void vu__obs_diagnose(const struct vu__obs_look *looks, size_t n, uint64_t patie
 		return;
 	}
 	if (backend_gone(&f, out) || corrupt(&f, out) || frontend_gone(&f, out) ||
-	    stopped(&f, out) || not_in_use(&f, out) || moving(&f, out, looks, n))
+	    stopped(&f, out) || not_in_use(&f, out) || vu__judge_full(&f, out) ||
+	    moving(&f, out, looks, n))
 		return;
 	if (f.first == f.last) {
 		vu__judge(out, VU__V_UNSEEN, VU__OBS_POSSIBLE, "", "looked at only once");
@@ -441,5 +443,5 @@ void vu__obs_diagnose(const struct vu__obs_look *looks, size_t n, uint64_t patie
 	}
 	if (vu__judge_work(&f, out) || starved(&f, out) || vu__judge_calls(&f, out))
 		return;
-	idle(&f, out, looks);
+	idle(&f, out);
 }

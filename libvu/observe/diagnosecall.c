@@ -45,9 +45,9 @@ static bool same_since_first(const struct vu__facts *f)
 	       f->first->q->ring.avail_flags == f->q->ring.avail_flags;
 }
 
-static bool saturated(const struct vu__facts *f, struct vu__obs_verdict *v)
+bool vu__judge_full(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
-	uint64_t errors = vu__grown(f, f->first, VU__OBS_CALL_ERRORS);
+	uint64_t errors = vu__grown(f, f->oldest, VU__OBS_CALL_ERRORS);
 
 	if (!errors &&
 	    !(vu__obs_knows(f->q, VU__OBS_CALL) && f->q->call.count >= EVENTFD_FULL))
@@ -112,6 +112,18 @@ static bool no_fd(const struct vu__facts *f, struct vu__obs_verdict *v,
 	if (waits)
 		v->severity = VU__OBS_WARNING;
 	return true;
+}
+
+/* Nobody is there who could take it. */
+static bool paused(const struct vu__facts *f, struct vu__obs_verdict *v,
+		   enum consumed driver)
+{
+	if (!driver_waits(f, driver) || untold(f) > 0 || !f->vmm ||
+	    (f->vmm->vcpus_run != VU__OBS_NO && !vu__stopped_state(f->vmm->state)))
+		return false;
+	return vu__judge(v, VU__V_VM_PAUSED, VU__OBS_CERTAIN,
+			 "continue the machine or its monitor",
+			 "the machine does not run, and has not taken what is done");
 }
 
 static bool unconsumed(const struct vu__facts *f, struct vu__obs_verdict *v,
@@ -184,11 +196,9 @@ bool vu__judge_calls(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
 	enum consumed driver = driver_state(f);
 
-	if (saturated(f, v))
-		return true;
 	if (f->armed || f->waiting || !vu__lasts(f, f->still) || !same_since_first(f))
 		return false;
 	return call_lost(f, v, driver) || no_fd(f, v, driver) ||
-	       unconsumed(f, v, driver) || after_the_call(f, v, driver) ||
-	       not_wanted(f, v, driver);
+	       not_wanted(f, v, driver) || paused(f, v, driver) ||
+	       unconsumed(f, v, driver) || after_the_call(f, v, driver);
 }

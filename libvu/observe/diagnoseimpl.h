@@ -8,7 +8,8 @@
 
 /* What the looks say, before anybody judges. */
 struct vu__facts {
-	const struct vu__obs_look *first, *last; /* of those that count */
+	const struct vu__obs_look *first, *last; /* since nothing went on, to now */
+	const struct vu__obs_look *oldest;	 /* of all */
 	const struct vu__obs_queue *q;		 /* of the last */
 	const struct vu__obs_process *proc, *vmm;
 	uint64_t patience;
@@ -27,6 +28,7 @@ struct vu__facts {
 	uint64_t has_work; /* ... and something waited to be fetched */
 	uint64_t has_kick; /* the kick eventfd had a signal */
 	uint64_t has_call; /* the call eventfd had one */
+	uint64_t has_stop; /* the back-end's process was stopped */
 	const struct vu__obs_look *work_since; /* the first look of has_work */
 	bool went_on;			       /* between the last two looks */
 };
@@ -65,6 +67,9 @@ static inline bool vu__stopped_state(char state)
 {
 	return state == 'T' || state == 't';
 }
+
+/* The call eventfd takes no more; whatever else is true. */
+bool vu__judge_full(const struct vu__facts *f, struct vu__obs_verdict *v);
 
 /* Rows about calls, when nothing is left to be done: diagnosecall.c. */
 bool vu__judge_calls(const struct vu__facts *f, struct vu__obs_verdict *v);

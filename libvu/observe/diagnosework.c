@@ -5,6 +5,9 @@
  */
 #include "observe/diagnoseimpl.h"
 
+/* Of the clock libvu takes times from: a tick of the slowest kernels. */
+#define GRAIN_NS 10000000ULL
+
 /* A process that was stopped serves nothing, whatever else is true of it. */
 static bool process_stopped(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
@@ -43,8 +46,9 @@ static bool eaten(const struct vu__facts *f, struct vu__obs_verdict *v)
 	const struct vu__obs_times *t = &f->q->times;
 	uint64_t enabled = f->q->setup.enabled_ns, woken = VU_MAX(t->wake_ns, t->kick_ns);
 
-	if (!f->times || !enabled || !woken || woken > enabled || t->pop_ns > enabled ||
-	    f->has_kick || f->q->kick.count)
+	/* A time may be that of the last tick. */
+	if (!f->times || !enabled || !woken || woken + GRAIN_NS > enabled ||
+	    t->pop_ns > enabled || f->has_kick || f->q->kick.count)
 		return false;
 	return vu__judge(
 		v, VU__V_KICK_EATEN_BEFORE_ENABLE, VU__OBS_CERTAIN,

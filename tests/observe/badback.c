@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/util.h"
 #include "libvu/ext.h"
+#include "observe/rates.h"
 #include "wire/spec.h"
 
 #define QUEUES	    2

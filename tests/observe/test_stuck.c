@@ -108,11 +108,14 @@ static void suppressed_calls_are_no_alarm(void **state)
 		rig_start(&r, &(struct rig_options){.bad = BAD_NOT,
 						    .not_features = features[i]});
 		vu_frontend_want_calls(r.q, false);
-		rig_submit(&r, 10);
-		rig_kick(&r);
-		while (vu_frontend_outstanding(r.q)) {
-			if (vu_frontend_reap(r.q, NULL, NULL) != 1)
-				poll(NULL, 0, 1);
+		/* A ring's first notification is a call in any case. */
+		for (unsigned int n = 0; n < 2; n++) {
+			rig_submit(&r, 10);
+			rig_kick(&r);
+			while (vu_frontend_outstanding(r.q)) {
+				if (vu_frontend_reap(r.q, NULL, NULL) != 1)
+					poll(NULL, 0, 1);
+			}
 		}
 		rig_expect_healthy(&r, VU__V_CALL_SUPPRESSED, 1500, NULL);
 		rig_end(&r);
@@ -371,7 +374,7 @@ static void back_end_stopped_by_a_signal(void **state)
 	kill(r.backend, SIGSTOP);
 	rig_submit(&r, 2);
 	rig_kick(&r);
-	rig_expect(&r, VU__V_BACKEND_STALLED, VU__OBS_CERTAIN, "stopped by a signal");
+	rig_expect(&r, VU__V_BACKEND_STALLED, VU__OBS_CERTAIN, "stopped");
 	assert_int_equal(r.verdict.severity, VU__OBS_CRITICAL);
 	kill(r.backend, SIGCONT);
 	rig_reap(&r);
@@ -476,6 +479,7 @@ static void machine_stopped_by_a_signal(void **state)
 	if (machine == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		rig_start(&r, &(struct rig_options){.bad = BAD_NOT});
+		traffic(&r);
 		rig_submit(&r, 2);
 		(void)!write(ready[1], r.dir, sizeof(r.dir));
 		for (;;)
