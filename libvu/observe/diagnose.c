@@ -283,15 +283,41 @@ static bool frontend_gone(const struct vu__facts *f, struct vu__obs_verdict *v)
 		f->in_flight);
 }
 
+/* A back-end that does not tell has lost the eventfds the machine still has. */
+static bool stopped_foreign(const struct vu__facts *f, struct vu__obs_verdict *v,
+			    const char *next)
+{
+	if (!f->waiting) {
+		vu__judge(
+			v, VU__V_NOT_IN_USE, VU__OBS_LIKELY, next,
+			"the machine has started the ring, and the back-end has no kick "
+			"eventfd for it");
+		v->severity = VU__OBS_INFO;
+		return true;
+	}
+	if (!vu__lasts(f, f->has_work))
+		return false;
+	return vu__judge(
+		v, VU__V_STOPPED_WITH_WORK, VU__OBS_LIKELY, next,
+		"the machine has started the ring, the back-end has no kick eventfd for "
+		"it, and %u requests wait: %s",
+		f->waiting, vu__indices(f).text);
+}
+
 /* The front-end told the back-end to stop; whether that is right depends on the machine.
  */
 static bool stopped(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
+	static const char next[] =
+		"find who sent GET_VRING_BASE: a migration, or QMP "
+		"x-query-virtio-queue-status, which stops a live ring; "
+		"restart the ring";
 	const struct vu__obs_setup *s = &f->q->setup;
+	bool runs = f->vmm && f->vmm->vcpus_run == VU__OBS_YES;
 
 	if (s->started != VU__OBS_NO)
 		return false;
-	if (!s->size || (!s->stopped_ns && !s->started_ns && !f->waiting))
+	if (!s->size)
 		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_CERTAIN, "",
 				 "the front-end has not started it");
 	if (f->vmm && f->vmm->vcpus_run == VU__OBS_NO)
@@ -300,17 +326,15 @@ static bool stopped(const struct vu__facts *f, struct vu__obs_verdict *v)
 			"the machine's monitor knows why; the queue starts with it",
 			"the machine is %s, and its rings are stopped",
 			f->vmm->run_state[0] ? f->vmm->run_state : "not running");
+	if (f->q->from[VU__OBS_SETUP] == VU__OBS_QMP)
+		return stopped_foreign(f, v, next);
 	if (!f->waiting)
 		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_LIKELY, "",
 				 "stopped, and nothing waits");
 	if (!vu__lasts(f, f->has_work))
 		return false;
 	return vu__judge(
-		v, VU__V_STOPPED_WITH_WORK,
-		f->vmm && f->vmm->vcpus_run == VU__OBS_YES ? VU__OBS_CERTAIN
-							   : VU__OBS_LIKELY,
-		"find who sent GET_VRING_BASE: a migration, or QMP "
-		"x-query-virtio-queue-status, which stops a live ring; restart the ring",
+		v, VU__V_STOPPED_WITH_WORK, runs ? VU__OBS_CERTAIN : VU__OBS_LIKELY, next,
 		"stopped by GET_VRING_BASE %.1f s ago, and %u requests wait: %s",
 		vu__seconds(s->stopped_ns ? f->q->mono_ns - s->stopped_ns : f->has_work),
 		f->waiting, vu__indices(f).text);

@@ -90,6 +90,7 @@ static struct vu__foreign *meet(struct vu__sampler *s, const struct vu__found_pr
 	}
 	f->pid = p->pid;
 	f->start_time = p->start_time;
+	f->waits = p->kind == VU__OBS_KIND_QSD || p->kind == VU__OBS_KIND_VIRTIOFSD;
 	f->number = free_number(s, p);
 	s->foreign[s->nforeign++] = f;
 	return f;
@@ -194,8 +195,8 @@ static void assign_events(struct vu__foreign *f, struct vu__found_event *e, uint
 			q->call_id = e[c++].id;
 		}
 	}
-	/* A back-end that waits, but for none: somebody has stopped its rings. */
-	f->stopped = started && kicks == 0 && n > 0;
+	f->waits = f->waits || kicks;
+	f->stopped = started && f->waits && kicks == 0;
 }
 
 static void take_events(struct vu__foreign *f, const struct vu__found *found)
@@ -280,8 +281,19 @@ void vu__foreign_peek(const struct vu__foreign *f, const struct vu__fq *fq,
 			       .used = fq->at.used};
 }
 
+/* What a thread waits for can only be seen while it does. */
+static enum vu__obs_tri is_started(const struct vu__foreign *f, const struct vu__fq *fq,
+				   const struct vu__obs_process *p)
+{
+	if (!fq->at.num)
+		return VU__OBS_NO;
+	if (!f->stopped)
+		return VU__OBS_YES;
+	return p->state == 'S' ? VU__OBS_NO : VU__OBS_MAYBE;
+}
+
 static void take_setup(const struct vu__foreign *f, const struct vu__fq *fq,
-		       struct vu__obs_queue *q)
+		       const struct vu__obs_process *p, struct vu__obs_queue *q)
 {
 	struct vu__obs_setup *s = &q->setup;
 
@@ -289,7 +301,7 @@ static void take_setup(const struct vu__foreign *f, const struct vu__fq *fq,
 	s->size = fq->at.num;
 	s->packed = vu__has_bit(f->features, VU__F_RING_PACKED);
 	s->event_idx = vu__has_bit(f->features, VU__F_EVENT_IDX);
-	s->started = !fq->at.num ? VU__OBS_NO : f->stopped ? VU__OBS_MAYBE : VU__OBS_YES;
+	s->started = is_started(f, fq, p);
 	s->features = f->features;
 	s->desc = fq->at.desc;
 	s->avail = fq->at.avail;
@@ -316,7 +328,7 @@ static int take_queue(struct vu__taking *t, struct vu__foreign *f, uint32_t inde
 		return -ENOMEM;
 	q->index = index;
 	q->role = vu__obs_role_of(d->virtio_id, index, f->nqueues, f->features);
-	take_setup(f, fq, q);
+	take_setup(f, fq, &t->snap->procs[d->proc], q);
 	vu__foreign_peek(f, fq, peek);
 	return 0;
 }

@@ -43,7 +43,8 @@ struct vu__foreign {
 	uint64_t inode;
 	uint32_t number;
 	bool there;
-	bool stopped; /* the kick eventfds it must have, it has not */
+	bool waits;   /* it was seen to wait for kicks, or is of a kind that does */
+	bool stopped; /* ... and has no eventfd any more to wait for */
 	bool distrusted;
 	struct vu__found_link link;
 	pid_t vmm_pid;

@@ -766,6 +766,17 @@ CASE(foreign_stalls)
 	expect(s, VU__V_BACKEND_STALLED, VU__OBS_CERTAIN, "stopped by a signal");
 }
 
+/* What QMP's x-query-virtio-queue-status does to such a back-end. */
+CASE(foreign_stopped)
+{
+	make_foreign(s);
+	EACH(s, i) s->q[i].setup.started = VU__OBS_NO;
+	expect(s, VU__V_NOT_IN_USE, VU__OBS_LIKELY, "no kick eventfd");
+	EACH(s, i) s->q[i].ring.avail_idx += 2;
+	expect(s, VU__V_STOPPED_WITH_WORK, VU__OBS_LIKELY, "2 requests wait");
+	assert_non_null(strstr(judge(s, 0).next, "x-query-virtio-queue-status"));
+}
+
 /* --- packed --- */
 
 CASE(packed)
@@ -885,6 +896,7 @@ int main(void)
 		cmocka_unit_test(row24_saturated),
 		cmocka_unit_test(foreign_idle_and_moving),
 		cmocka_unit_test(foreign_stalls),
+		cmocka_unit_test(foreign_stopped),
 		cmocka_unit_test(packed),
 		cmocka_unit_test(patience_follows_latency),
 		cmocka_unit_test(every_verdict_has_its_words),
