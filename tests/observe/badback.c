@@ -32,7 +32,6 @@ struct backend {
 	VuDev dev; /* first */
 	enum bad bad;
 	int epoll, control;
-	const char *name;
 	struct {
 		vu_watch_cb cb;
 		void *data;
@@ -210,13 +209,18 @@ static void serve(struct backend *b)
 	}
 }
 
-static void run_backend(struct backend *b, int sock)
+void run_bad_backend(enum bad bad, const char *name, int sock, int control)
 {
 	static const VuDevIface iface = {.get_features = no_features,
 					 .queue_set_started = set_started};
 	struct vu_ext_ops ext = {.size = sizeof(ext), .queue_enabled = on_enabled};
-	int fds[2] = {sock, b->control};
+	struct backend *b = calloc(1, sizeof(*b));
+	int fds[2] = {sock, control};
 
+	if (!b)
+		_exit(1);
+	b->bad = bad;
+	b->control = control;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	b->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -228,7 +232,7 @@ static void run_backend(struct backend *b, int sock)
 	if (!vu_init(&b->dev, QUEUES, sock, on_panic, set_watch, remove_watch, &iface) ||
 	    vu_set_ext_ops(&b->dev, &ext))
 		_exit(1);
-	vu_set_device_name(&b->dev, b->name);
+	vu_set_device_name(&b->dev, name);
 	vu_set_drain_timeout(&b->dev, 0);
 	serve(b);
 }
@@ -244,16 +248,9 @@ static void start_backend(struct rig *r, const struct rig_options *opt)
 	r->backend = fork();
 	assert_true(r->backend >= 0);
 	if (r->backend == 0) {
-		struct backend *b = calloc(1, sizeof(*b));
-
 		close(sv[0]);
 		close(control[0]);
-		if (!b)
-			_exit(1);
-		b->bad = opt->bad;
-		b->control = control[1];
-		b->name = opt->name ? opt->name : "disk";
-		run_backend(b, sv[1]);
+		run_bad_backend(opt->bad, opt->name ? opt->name : "disk", sv[1], control[1]);
 	}
 	close(sv[1]);
 	close(control[1]);

@@ -55,6 +55,9 @@ struct rig {
 	struct vu__obs_verdict verdict; /* the last */
 };
 
+/* Serves the front-end at the other end of @sock for ever; @control: as in struct rig, or -1. */
+void run_bad_backend(enum bad bad, const char *name, int sock, int control);
+
 void rig_start(struct rig *r, const struct rig_options *opt);
 void rig_end(struct rig *r);
 
