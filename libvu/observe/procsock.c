@@ -140,7 +140,7 @@ static int diag_batch(char *batch, ssize_t len, struct vu__unix_table *t, size_t
 	struct nlmsghdr *h = (struct nlmsghdr *)batch;
 	int left = len;
 
-	for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+	for (; left > 0 && NLMSG_OK(h, (unsigned int)left); h = NLMSG_NEXT(h, left)) {
 		int ret;
 
 		if (h->nlmsg_type == NLMSG_DONE)

@@ -168,7 +168,13 @@ static void focus_reads_more(void **state)
 	rig_look(&r, 0, 1000);
 	assert_false(vu__obs_knows(rig_queue(&r, 0), VU__OBS_WORKER));
 	vu__sample_set_focus(r.sampler, &(struct vu__sample_focus){r.backend, 0, 0});
-	rig_look(&r, 0, 1000);
+	/* It may be about to go to sleep. */
+	for (unsigned int i = 0; i < 100; i++) {
+		rig_look(&r, 0, 1000);
+		if (rig_queue(&r, 0)->worker.waits == VU__OBS_YES)
+			break;
+		poll(NULL, 0, 20);
+	}
 	assert_true(vu__obs_knows(rig_queue(&r, 0), VU__OBS_WORKER));
 	assert_true(vu__obs_knows(rig_queue(&r, 0), VU__OBS_KICK));
 	assert_true(vu__obs_knows(rig_queue(&r, 0), VU__OBS_CALL));
