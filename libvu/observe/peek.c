@@ -2,10 +2,11 @@
 /*
  * Rings read out of other processes' memory.  Any thread.
  *
- * A split ring takes five pieces, in this order: used flags and index, available flags
- * and index, both event words, the used index again.  The kernel copies them one after
- * the other, so that what is between two equal used indices belongs together, as far
- * as the device goes.
+ * Of a split ring these are read, in this order: used flags and index, avail_event,
+ * available flags and index, used_event, the used index again.  The kernel copies them
+ * one after the other, so that what is between two equal used indices belongs together,
+ * as far as the device goes.  It takes its time for each piece rather than each byte:
+ * what lies between two words of a small ring comes along, and is thrown away.
  */
 #include "observe/peek.h"
 
@@ -18,8 +19,10 @@
 
 #include <linux/virtio_ring.h>
 
-#define PIECES	     5
-#define AT_ONCE	     128 /* rings in a call: 640 pieces of at most 1024 */
+#define FROM	     5	 /* pieces of a ring there, at most */
+#define TO	     7	 /* ... and here */
+#define AT_ONCE	     128 /* rings in a call: 896 pieces of at most 1024 */
+#define SMALL	     256 /* entries */
 #define TRIES	     4
 #define MAX_SIZE     32768u
 #define WRAP_BIT     15
@@ -48,27 +51,62 @@ static void set_iov(struct iovec *iov, uint64_t addr, size_t len)
 	iov->iov_len = len;
 }
 
-/* Where the pieces are.  A packed ring has two words for each side's events. */
-static void remote_pieces(const struct vu__peek *p, struct iovec *iov)
-{
-	uint64_t used_event = p->avail + 4 + 2 * (uint64_t)p->size;
-	uint64_t avail_event = p->used + 4 + 8 * (uint64_t)p->size;
+/* What a call reads, and where to. */
+struct reading {
+	struct iovec remote[AT_ONCE * FROM], local[AT_ONCE * TO];
+	size_t nremote, nlocal;
+	size_t bytes;
+	struct raw raw[AT_ONCE];
+	size_t end[AT_ONCE]; /* bytes when the ring has been read */
+	char waste[8 * SMALL];
+};
 
-	set_iov(&iov[0], p->used, 4);
-	set_iov(&iov[1], p->avail, 4);
-	/* Without event indices there need be no memory for them. */
-	set_iov(&iov[2], p->event_idx && !p->packed ? used_event : p->avail, 2);
-	set_iov(&iov[3], p->event_idx && !p->packed ? avail_event : p->used, 2);
-	set_iov(&iov[4], p->packed ? p->used : p->used + 2, 2);
+static void from(struct reading *r, uint64_t addr, size_t len)
+{
+	set_iov(&r->remote[r->nremote++], addr, len);
+	r->bytes += len;
 }
 
-static void local_pieces(struct raw *r, struct iovec *iov)
+static void to(struct reading *r, void *at, size_t len)
 {
-	set_iov(&iov[0], (uintptr_t)&r->used_flags, 4);
-	set_iov(&iov[1], (uintptr_t)&r->avail_flags, 4);
-	set_iov(&iov[2], (uintptr_t)&r->used_event, 2);
-	set_iov(&iov[3], (uintptr_t)&r->avail_event, 2);
-	set_iov(&iov[4], (uintptr_t)&r->used_again, 2);
+	set_iov(&r->local[r->nlocal++], (uintptr_t)at, len);
+}
+
+/* Flags, index, entries of @each bytes, an event word: of one side of a ring. */
+static void read_side(struct reading *r, uint64_t addr, uint32_t size, unsigned int each,
+		      bool event_idx, uint16_t *flags_and_idx, uint16_t *event)
+{
+	size_t between = (size_t)size * each;
+
+	to(r, flags_and_idx, 4);
+	/* Without event indices there need be no memory for them. */
+	if (!event_idx) {
+		from(r, addr, 4);
+		*event = 0;
+		return;
+	}
+	if (size <= SMALL) {
+		from(r, addr, 4 + between + 2);
+		to(r, r->waste, between);
+	} else {
+		from(r, addr, 4);
+		from(r, addr + 4 + between, 2);
+	}
+	to(r, event, 2);
+}
+
+/* A packed ring has two words of each side, and no more. */
+static void read_ring(struct reading *r, const struct vu__peek *p, size_t i)
+{
+	bool event_idx = p->event_idx && !p->packed;
+	struct raw *raw = &r->raw[i];
+
+	read_side(r, p->used, p->size, 8, event_idx, &raw->used_flags, &raw->avail_event);
+	read_side(r, p->avail, p->size, 2, event_idx, &raw->avail_flags,
+		  &raw->used_event);
+	from(r, p->packed ? p->used : p->used + 2, 2);
+	to(r, &raw->used_again, 2);
+	r->end[i] = r->bytes;
 }
 
 static void decode(struct vu__peek *p, const struct raw *r)
@@ -107,23 +145,20 @@ static bool is_sane(const struct vu__peek *p)
 /* Reads up to AT_ONCE sane rings of one process.  How many were read whole. */
 static size_t read_rings(struct vu__peek *const *peeks, size_t n)
 {
-	struct iovec local[AT_ONCE * PIECES], remote[AT_ONCE * PIECES];
-	struct raw raw[AT_ONCE];
-	size_t each = 4 + 4 + 2 + 2 + 2, whole;
+	struct reading r;
+	size_t whole = 0;
 	uint64_t now;
 	ssize_t got;
 
-	for (size_t i = 0; i < n; i++) {
-		local_pieces(&raw[i], &local[i * PIECES]);
-		remote_pieces(peeks[i], &remote[i * PIECES]);
-	}
-	got = process_vm_readv(peeks[0]->pid, local, n * PIECES, remote, n * PIECES, 0);
+	r.nremote = r.nlocal = r.bytes = 0;
+	for (size_t i = 0; i < n; i++)
+		read_ring(&r, peeks[i], i);
+	got = process_vm_readv(peeks[0]->pid, r.local, r.nlocal, r.remote, r.nremote, 0);
 	now = vu__obs_now();
-	whole = got < 0 ? 0 : (size_t)got / each;
-	for (size_t i = 0; i < whole; i++) {
-		decode(peeks[i], &raw[i]);
-		peeks[i]->ret = 0;
-		peeks[i]->mono_ns = now;
+	for (; whole < n && got >= 0 && r.end[whole] <= (size_t)got; whole++) {
+		decode(peeks[whole], &r.raw[whole]);
+		peeks[whole]->ret = 0;
+		peeks[whole]->mono_ns = now;
 	}
 	if (whole < n) {
 		peeks[whole]->ret = got < 0 ? -errno : -EFAULT;

@@ -135,6 +135,27 @@ int vu__procfs_stat(const struct vu__procfs *p, pid_t pid, pid_t tid,
 	return n < 0 ? n : vu__procfs_parse_stat(text, out);
 }
 
+int vu__procfs_stat_open(const struct vu__procfs *p, pid_t pid)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "%d/stat", pid);
+	fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+int vu__procfs_stat_again(int fd, struct vu__procfs_stat *out)
+{
+	char text[1024];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return vu__procfs_parse_stat(text, out);
+}
+
 int vu__procfs_uid(const struct vu__procfs *p, pid_t pid, uid_t *uid)
 {
 	char path[32];

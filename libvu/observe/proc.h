@@ -31,6 +31,10 @@ ssize_t vu__procfs_pids(const struct vu__procfs *p, pid_t **pids);
 /* @tid: 0 for the process as a whole. */
 VU_MUST_CHECK int vu__procfs_stat(const struct vu__procfs *p, pid_t pid, pid_t tid,
 				  struct vu__procfs_stat *out);
+/* An fd for the next, which belongs to this process for ever; -errno. */
+VU_MUST_CHECK int vu__procfs_stat_open(const struct vu__procfs *p, pid_t pid);
+/* -ESRCH: it is gone. */
+VU_MUST_CHECK int vu__procfs_stat_again(int fd, struct vu__procfs_stat *out);
 VU_MUST_CHECK int vu__procfs_uid(const struct vu__procfs *p, pid_t pid, uid_t *uid);
 
 /* Whether @pid is still the process that was started at @start_time. */

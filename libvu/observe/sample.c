@@ -52,6 +52,8 @@ void vu__sampler_free(struct vu__sampler *s)
 	vu__foreign_release(s);
 	vu__find_free(s->find);
 	vu__procfs_close(&s->proc);
+	for (size_t i = 0; i < s->nwho; i++)
+		vu__cleanup_fd(&s->who[i].stat_fd);
 	free(s->who);
 	free(s);
 }
@@ -82,12 +84,13 @@ void vu__snapshot_free(struct vu__obs_snapshot *snap)
 /* --- room --- */
 
 /* One more element, zeroed, in an array of @n with room for *@room. */
-static void *grow(void **array, uint32_t *n, uint32_t *room, size_t size)
+static void *grow(void **array, uint32_t *n, uint32_t *room, uint32_t first, size_t size)
 {
 	char *one;
 
 	if (*n == *room) {
-		uint32_t more = *room ? 2 * *room : 64;
+		/* Nearly always there are as many as the last time. */
+		uint32_t more = *n ? 2 * *room : VU_MAX(first, 64u);
 		void *bigger = reallocarray(*array, more, size);
 
 		if (!bigger)
@@ -103,7 +106,7 @@ static void *grow(void **array, uint32_t *n, uint32_t *room, size_t size)
 struct vu__obs_region *vu__take_region(struct vu__taking *t)
 {
 	return grow((void **)&t->snap->regions, &t->snap->nregions, &t->regions_room,
-		    sizeof(*t->snap->regions));
+		    t->s->regions_room, sizeof(*t->snap->regions));
 }
 
 struct vu__obs_device *vu__take_device(struct vu__taking *t, struct vu__seg *seg,
@@ -114,7 +117,8 @@ struct vu__obs_device *vu__take_device(struct vu__taking *t, struct vu__seg *seg
 	struct vu__seg **segs;
 	struct vu__foreign **foreigns;
 
-	d = grow((void **)&t->snap->devs, &t->snap->ndevs, &t->devs_room, sizeof(*d));
+	d = grow((void **)&t->snap->devs, &t->snap->ndevs, &t->devs_room, t->s->devs_room,
+		 sizeof(*d));
 	if (!d)
 		return NULL;
 	if (room != t->devs_room) {
@@ -146,7 +150,7 @@ struct vu__obs_queue *vu__take_queue(struct vu__taking *t, struct vu__was *was,
 	struct vu__obs_queue *q;
 
 	q = grow((void **)&t->snap->queues, &t->snap->nqueues, &t->queues_room,
-		 sizeof(*q));
+		 t->s->queues_room, sizeof(*q));
 	if (!q)
 		return NULL;
 	if (room != t->queues_room) {
@@ -195,6 +199,7 @@ static struct vu__who *who_is(struct vu__sampler *s, pid_t pid, uint64_t start_t
 	memset(w, 0, sizeof(*w));
 	w->pid = pid;
 	w->start_time = start_time;
+	w->stat_fd = -1;
 	if (vu__procfs_uid(&s->proc, pid, &w->uid))
 		w->uid = -1;
 	n = vu__procfs_cmdline(&s->proc, pid, raw, sizeof(raw));
@@ -213,19 +218,36 @@ static void forget_strangers(struct vu__sampler *s)
 	for (size_t i = 0; i < s->nwho; i++) {
 		if (s->who[i].used)
 			s->who[to++] = s->who[i];
+		else
+			vu__cleanup_fd(&s->who[i].stat_fd);
 	}
 	for (size_t i = 0; i < to; i++)
 		s->who[i].used = false;
 	s->nwho = to;
 }
 
+/* From the file that was opened when the process was met: that is faster, and sure. */
+static int look_at_process(struct vu__sampler *s, struct vu__who *w, pid_t pid,
+			   struct vu__procfs_stat *st)
+{
+	if (!w)
+		return vu__procfs_stat(&s->proc, pid, 0, st);
+	if (w->stat_fd < 0)
+		w->stat_fd = vu__procfs_stat_open(&s->proc, pid);
+	if (w->stat_fd < 0)
+		return vu__procfs_stat(&s->proc, pid, 0, st);
+	return vu__procfs_stat_again(w->stat_fd, st);
+}
+
 static void describe_process(struct vu__sampler *s, struct vu__obs_process *p)
 {
+	struct vu__who *w = who_is(s, p->pid, p->start_time);
 	struct vu__procfs_stat st;
-	struct vu__who *w;
 
 	p->uid = -1;
-	if (vu__procfs_stat(&s->proc, p->pid, 0, &st) || st.start_time != p->start_time ||
+	if (w)
+		w->used = true;
+	if (look_at_process(s, w, p->pid, &st) || st.start_time != p->start_time ||
 	    st.state == 'Z' || st.state == 'X')
 		return;
 	p->alive = true;
@@ -233,9 +255,7 @@ static void describe_process(struct vu__sampler *s, struct vu__obs_process *p)
 	p->nthreads = st.nthreads;
 	p->cpu_ns = st.cpu_ticks * (1000000000u / s->proc.ticks_per_s);
 	memcpy(p->comm, st.comm, sizeof(p->comm));
-	w = who_is(s, p->pid, p->start_time);
 	if (w) {
-		w->used = true;
 		p->uid = w->uid;
 		memcpy(p->cmdline, w->cmdline, sizeof(p->cmdline));
 	}
@@ -290,7 +310,8 @@ int64_t vu__take_process(struct vu__taking *t, pid_t pid, uint64_t start_time,
 			return i;
 		}
 	}
-	p = grow((void **)&snap->procs, &snap->nprocs, &t->procs_room, sizeof(*p));
+	p = grow((void **)&snap->procs, &snap->nprocs, &t->procs_room, t->s->procs_room,
+		 sizeof(*p));
 	if (!p)
 		return -ENOMEM;
 	p->pid = pid;
@@ -473,6 +494,10 @@ int vu__sample_take(struct vu__sampler *s, struct vu__obs_snapshot **out)
 	t.snap->real_ns = real.tv_sec * 1000000000ULL + real.tv_nsec;
 	ret = take(&t);
 	t.snap->took_ns = vu__obs_now() - t.snap->mono_ns;
+	s->procs_room = t.procs_room;
+	s->devs_room = t.devs_room;
+	s->queues_room = t.queues_room;
+	s->regions_room = t.regions_room;
 	free(t.was);
 	free(t.peeks);
 	free(t.seg_of);

@@ -63,6 +63,7 @@ struct vu__who {
 	pid_t pid;
 	uint64_t start_time;
 	bool used; /* by the last snapshot */
+	int stat_fd; /* -1 */
 	uid_t uid;
 	char comm[VU__PROCFS_COMM];
 	char cmdline[256]; /* for a person */
@@ -79,6 +80,7 @@ struct vu__sampler {
 	bool has_focus;
 	struct vu__sample_focus focus;
 	size_t nsegs, nforeign, nwho;
+	uint32_t procs_room, devs_room, queues_room, regions_room; /* of the last snapshot */
 	struct timespec dir_mtime;
 	struct vu__who *who;
 	struct vu__seg **segs;	      /* by pid, number */

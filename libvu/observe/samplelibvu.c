@@ -223,6 +223,14 @@ static void find_vmm(struct vu__taking *t, const struct vu__seg *seg,
 			t->snap->devs[dev].virtio_id =
 				p->vm.devs[l->qmp_device].virtio_id;
 	}
+	/* One process is often at the other end of many. */
+	for (uint32_t i = 0; vmm < 0 && i < t->snap->nprocs; i++) {
+		if (t->snap->procs[i].pid == (pid_t)b->peer_pid &&
+		    t->snap->procs[i].alive)
+			vmm = vu__take_process(t, b->peer_pid,
+					       t->snap->procs[i].start_time, VU__OBS_VMM,
+					       VU__OBS_KIND_OTHER);
+	}
 	if (vmm < 0 && b->peer_pid && b->peer_pid <= INT32_MAX &&
 	    !vu__procfs_stat(&t->s->proc, b->peer_pid, 0, &st))
 		vmm = vu__take_process(t, b->peer_pid, st.start_time, VU__OBS_VMM,

@@ -66,79 +66,194 @@ static bool read_event(const struct vu__sampler *s, pid_t pid, struct vu__obs_ev
 	return true;
 }
 
-static void read_events(const struct vu__sampler *s, pid_t pid, struct vu__obs_queue *q)
+/* A kick matters while something waits to be fetched, a call when nothing does. */
+static void read_events(const struct vu__sampler *s, pid_t pid, struct vu__obs_queue *q,
+			bool all)
 {
-	if (read_event(s, pid, &q->kick))
+	bool waits = !vu__obs_knows(q, VU__OBS_POSITION) || q->ring.pending;
+
+	if ((all || waits) && read_event(s, pid, &q->kick))
 		q->from[VU__OBS_KICK] = VU__OBS_PROC;
-	if (read_event(s, pid, &q->call))
+	if ((all || !waits || !vu__obs_knows(q, VU__OBS_POSITION)) &&
+	    read_event(s, pid, &q->call))
 		q->from[VU__OBS_CALL] = VU__OBS_PROC;
-	(void)read_event(s, pid, &q->err);
+	if (all)
+		(void)read_event(s, pid, &q->err);
 }
 
 /* --- threads --- */
 
-/* The thread that sleeps until there is a kick; false: none does, as far as can be seen.
+/*
+ * A thread, and what it waits for, as it was when it was first looked at for this
+ * snapshot: many queues of a back-end have the same.
  */
-static bool find_watcher(const struct vu__sampler *s, pid_t pid, int kick,
-			 struct vu__obs_worker *out)
+struct seen {
+	pid_t pid;
+	int ret; /* -errno: it is not there */
+	struct vu__obs_worker w;
+	ssize_t nfds; /* negative: cannot be told */
+	int *fds;     /* sorted */
+};
+
+struct threads {
+	const struct vu__procfs *proc;
+	size_t n;
+	struct seen *seen;
+	size_t nwhole;
+	pid_t *whole; /* processes all of whose threads are among them */
+	int *scratch;
+};
+
+static int compare_fds(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void read_fds(struct threads *c, struct seen *s)
+{
+	ssize_t n;
+
+	s->nfds = -1;
+	if (!c->scratch)
+		c->scratch = calloc(VU__PROCFS_MAX_FDS, sizeof(*c->scratch));
+	if (!c->scratch)
+		return;
+	n = vu__procfs_worker_fds(c->proc, s->pid, &s->w, c->scratch, VU__PROCFS_MAX_FDS);
+	if (n < 0)
+		return;
+	n = VU_MIN(n, (ssize_t)VU__PROCFS_MAX_FDS);
+	s->fds = calloc(n ? n : 1, sizeof(*s->fds));
+	if (!s->fds)
+		return;
+	memcpy(s->fds, c->scratch, n * sizeof(*s->fds));
+	qsort(s->fds, n, sizeof(*s->fds), compare_fds);
+	s->nfds = n;
+}
+
+/* NULL: no memory.  Pointers from before become invalid. */
+static struct seen *see(struct threads *c, pid_t pid, pid_t tid)
+{
+	struct seen *more;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->seen[i].pid == pid && c->seen[i].w.tid == tid)
+			return &c->seen[i];
+	}
+	more = reallocarray(c->seen, c->n + 1, sizeof(*more));
+	if (!more)
+		return NULL;
+	c->seen = more;
+	more = &c->seen[c->n++];
+	memset(more, 0, sizeof(*more));
+	more->pid = pid;
+	more->ret = vu__procfs_worker(c->proc, pid, tid, &more->w);
+	more->w.tid = tid;
+	if (!more->ret)
+		read_fds(c, more);
+	return more;
+}
+
+static void see_all(struct threads *c, pid_t pid)
 {
 	VU_CLEANUP_FREE pid_t *tids = NULL;
-	ssize_t n = vu__procfs_tids(&s->proc, pid, &tids);
+	pid_t *more;
+	ssize_t n;
 
-	for (ssize_t i = 0; i < n && i < MAX_THREADS; i++) {
-		struct vu__obs_worker w;
-
-		if (vu__procfs_worker(&s->proc, pid, tids[i], &w))
-			continue;
-		vu__procfs_worker_watches(&s->proc, pid, kick, &w);
-		if (w.watches != VU__OBS_YES)
-			continue;
-		*out = w;
-		return true;
+	for (size_t i = 0; i < c->nwhole; i++) {
+		if (c->whole[i] == pid)
+			return;
 	}
-	return false;
+	n = vu__procfs_tids(c->proc, pid, &tids);
+	for (ssize_t i = 0; i < n && i < MAX_THREADS; i++)
+		(void)see(c, pid, tids[i]);
+	more = reallocarray(c->whole, c->nwhole + 1, sizeof(*more));
+	if (!more)
+		return;
+	c->whole = more;
+	c->whole[c->nwhole++] = pid;
+}
+
+static void forget_threads(struct threads *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		free(c->seen[i].fds);
+	free(c->seen);
+	free(c->whole);
+	free(c->scratch);
+}
+
+static enum vu__obs_tri watches(const struct seen *s, int fd)
+{
+	if (s->ret || s->nfds < 0 || fd < 0)
+		return VU__OBS_MAYBE;
+	return bsearch(&fd, s->fds, s->nfds, sizeof(fd), compare_fds) ? VU__OBS_YES
+								      : VU__OBS_NO;
+}
+
+/* The thread that sleeps until there is a kick; NULL: none does, as far as can be seen.
+ */
+static const struct seen *find_watcher(struct threads *c, pid_t pid, int kick)
+{
+	see_all(c, pid);
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->seen[i].pid == pid && watches(&c->seen[i], kick) == VU__OBS_YES)
+			return &c->seen[i];
+	}
+	return NULL;
 }
 
 /* The thread a queue's back-end says it is served by, or that was seen to be. */
 static pid_t usual_worker(const struct vu__taking *t, const struct vu__obs_queue *q,
 			  pid_t pid)
 {
-	struct vu__seg *seg = t->seg_of[q->dev];
-	struct vu__foreign *f = t->foreign_of[q->dev];
+	const struct vu__foreign *f = t->foreign_of[q->dev];
 	struct vu_telemetry_device d;
 
 	if (f)
 		return f->watcher ? f->watcher : pid;
 	if (q->worker.tid)
 		return q->worker.tid;
-	vu_telemetry_device(seg->t, &d);
+	vu_telemetry_device(t->seg_of[q->dev]->t, &d);
 	return d.block.control_tid && d.block.control_tid <= INT32_MAX
 		       ? (pid_t)d.block.control_tid
 		       : pid;
 }
 
-static void read_worker(struct vu__taking *t, pid_t pid, struct vu__obs_queue *q)
+static void take_worker(struct vu__obs_queue *q, const struct seen *s)
 {
-	const struct vu__sampler *s = t->s;
-	struct vu__foreign *f = t->foreign_of[q->dev];
-	struct vu__obs_worker w, other;
+	q->worker = s->w;
+	q->worker.watches = watches(s, q->kick.fd);
+	/* A read of another file waits for that. */
+	if (q->worker.waits == VU__OBS_MAYBE && s->nfds >= 0 && q->kick.fd >= 0)
+		q->worker.waits = q->worker.watches;
+	q->from[VU__OBS_WORKER] = VU__OBS_PROC;
+}
 
-	if (vu__procfs_worker(&s->proc, pid, usual_worker(t, q, pid), &w)) {
+static void read_worker(struct vu__taking *t, struct threads *c, pid_t pid,
+			struct vu__obs_queue *q)
+{
+	struct vu__foreign *f = t->foreign_of[q->dev];
+	const struct seen *s = see(c, pid, usual_worker(t, q, pid)), *other;
+
+	if (s && s->ret) {
 		/* It has ended. */
 		if (f)
 			f->watcher = 0;
-		if (vu__procfs_worker(&s->proc, pid, pid, &w))
-			return;
+		s = see(c, pid, pid);
 	}
-	vu__procfs_worker_watches(&s->proc, pid, q->kick.fd, &w);
-	if (w.watches != VU__OBS_YES && q->kick.fd >= 0 &&
-	    find_watcher(s, pid, q->kick.fd, &other)) {
-		w = other;
-		if (f)
-			f->watcher = w.tid;
-	}
-	q->worker = w;
-	q->from[VU__OBS_WORKER] = VU__OBS_PROC;
+	if (!s || s->ret)
+		return;
+	take_worker(q, s);
+	if (q->worker.watches == VU__OBS_YES || q->kick.fd < 0)
+		return;
+	other = find_watcher(c, pid, q->kick.fd);
+	if (!other)
+		return;
+	take_worker(q, other);
+	if (f)
+		f->watcher = other->w.tid;
 }
 
 /* --- all of it --- */
@@ -164,6 +279,7 @@ static void read_head(struct vu__taking *t, uint32_t i)
 
 void vu__more_take(struct vu__taking *t)
 {
+	struct threads threads = {.proc = &t->s->proc};
 	struct vu__obs_snapshot *snap = t->snap;
 	uint64_t deadline = vu__obs_now() + BUDGET_NS;
 
@@ -171,8 +287,9 @@ void vu__more_take(struct vu__taking *t)
 		struct vu__obs_queue *q = &snap->queues[i];
 		const struct vu__obs_process *p = &snap->procs[snap->devs[q->dev].proc];
 		bool needed = has_work(q) && stands_still(q, t->was[i]);
+		bool focus = in_focus(t->s, snap, q);
 
-		if (!needed && !in_focus(t->s, snap, q))
+		if (!needed && !focus)
 			continue;
 		read_oldest(t, q);
 		if (!p->alive)
@@ -182,9 +299,10 @@ void vu__more_take(struct vu__taking *t)
 			continue;
 		}
 		read_head(t, i);
-		read_events(t->s, p->pid, q);
-		read_worker(t, p->pid, q);
+		read_events(t->s, p->pid, q, focus);
+		read_worker(t, &threads, p->pid, q);
 	}
+	forget_threads(&threads);
 	for (uint32_t i = 0; i < snap->ndevs; i++) {
 		struct vu__foreign *f = t->foreign_of[i];
 

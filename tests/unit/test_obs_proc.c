@@ -530,7 +530,7 @@ static void processes_come_and_go(void **state)
 	bool found = false;
 	char cmd[256];
 	uid_t uid;
-	int fd;
+	int fd, again_fd;
 
 	(void)state;
 	assert_int_equal(vu__procfs_open(&p, NULL), 0);
@@ -544,6 +544,10 @@ static void processes_come_and_go(void **state)
 	free(pids);
 	assert_true(found);
 	assert_int_equal(vu__procfs_stat(&p, pid, 0, &st), 0);
+	again_fd = vu__procfs_stat_open(&p, pid);
+	assert_true(again_fd >= 0);
+	assert_int_equal(vu__procfs_stat_again(again_fd, &again), 0);
+	assert_int_equal(again.start_time, st.start_time);
 	assert_true(vu__procfs_is(&p, pid, st.start_time));
 	assert_false(vu__procfs_is(&p, pid, st.start_time + 1));
 	assert_int_equal(vu__procfs_uid(&p, pid, &uid), 0);
@@ -556,6 +560,8 @@ static void processes_come_and_go(void **state)
 	assert_false(vu__procfs_is(&p, pid, st.start_time));
 	end(pid, fd);
 	assert_true(vu__procfs_stat(&p, pid, 0, &st) < 0);
+	assert_int_equal(vu__procfs_stat_again(again_fd, &again), -ESRCH);
+	close(again_fd);
 	vu__procfs_close(&p);
 }
 
