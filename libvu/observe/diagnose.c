@@ -317,7 +317,8 @@ static bool stopped(const struct vu__facts *f, struct vu__obs_verdict *v)
 
 	if (s->started != VU__OBS_NO)
 		return false;
-	if (!s->size)
+	/* QEMU does not say which it would start. */
+	if (!s->size && (runs || f->q->from[VU__OBS_SETUP] != VU__OBS_QMP))
 		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_CERTAIN, "",
 				 "the front-end has not started it");
 	if (f->vmm && f->vmm->vcpus_run == VU__OBS_NO)
@@ -326,11 +327,11 @@ static bool stopped(const struct vu__facts *f, struct vu__obs_verdict *v)
 			"the machine's monitor knows why; the queue starts with it",
 			"the machine is %s, and its rings are stopped",
 			f->vmm->run_state[0] ? f->vmm->run_state : "not running");
-	if (f->q->from[VU__OBS_SETUP] == VU__OBS_QMP)
+	if (f->q->from[VU__OBS_SETUP] == VU__OBS_QMP && s->size)
 		return stopped_foreign(f, v, next);
 	if (!f->waiting)
 		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_LIKELY, "",
-				 "stopped, and nothing waits");
+				 "not started, and nothing waits");
 	if (!vu__lasts(f, f->has_work))
 		return false;
 	return vu__judge(

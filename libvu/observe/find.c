@@ -374,6 +374,12 @@ static uint32_t place_of(struct vu__find *f, struct vu__known *k)
 	return k->index;
 }
 
+static bool offers(const struct vu__known *k, const char *path)
+{
+	return path[0] && k->p.cmdline &&
+	       vu__find_offers(k->p.kind, k->p.cmdline, k->p.cmdline_len, path);
+}
+
 static void link_pair(struct vu__find *f, const struct vu__end *a,
 		      const struct vu__end *b, const char *path, bool a_accepted)
 {
@@ -385,7 +391,9 @@ static void link_pair(struct vu__find *f, const struct vu__end *a,
 	if (first < 0 || ka == kb)
 		return;
 	n = first ? share_events(f, ka, kb) : share_events(f, kb, ka);
-	l = n ? add_link(f) : NULL;
+	/* While the machine is paused they share nothing, but the socket is the right
+	 * one. */
+	l = n || offers(first ? ka : kb, path) ? add_link(f) : NULL;
 	if (!l)
 		return;
 	(first ? ka : kb)->p.roles |= VU__OBS_BACKEND;
@@ -454,8 +462,7 @@ static void link_listener(struct vu__find *f, const struct vu__end *a)
 	struct vu__known *k = f->known[a->known];
 	struct vu__found_link *l;
 
-	if (!s || !s->s.stream || !s->s.listening || !s->s.path[0] || !k->p.cmdline ||
-	    !vu__find_offers(k->p.kind, k->p.cmdline, k->p.cmdline_len, s->s.path) ||
+	if (!s || !s->s.stream || !s->s.listening || !offers(k, s->s.path) ||
 	    has_link(&f->out, &k->p, s->s.path))
 		return;
 	l = add_link(f);

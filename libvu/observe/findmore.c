@@ -102,7 +102,8 @@ void vu__find_watched(struct vu__find *f)
 
 /* --- monitors --- */
 
-/* Which program holds the other end of a connection to @path of @k; 0: none does. */
+/* Who holds the other end of a connection to @path of @k; 0: nobody, -1: it is not known.
+ */
 static pid_t holder_of(const struct vu__find *f, const struct vu__known *k,
 		       const char *path, const char **comm)
 {
@@ -115,7 +116,7 @@ static pid_t holder_of(const struct vu__find *f, const struct vu__known *k,
 		if (!s || !s->s.connected || strcmp(s->s.path, path))
 			continue;
 		end = s->peer ? vu__find_end(f, s->peer) : NULL;
-		*comm = end ? f->known[end->known]->p.comm : "another program";
+		*comm = end ? f->known[end->known]->p.comm : "";
 		return end ? f->known[end->known]->p.pid : -1;
 	}
 	return 0;
@@ -160,6 +161,18 @@ static int ask_at(struct vu__known *k, const char *path, int timeout_ms)
 	return 0;
 }
 
+static void say_busy(struct vu__known *k, pid_t holder, const char *comm)
+{
+	static const char one[] = "its monitor serves one client at a time";
+
+	if (holder > 0)
+		snprintf(k->p.qmp_trouble, sizeof(k->p.qmp_trouble),
+			 "%s: %s (pid %d) is it", one, comm, holder);
+	else
+		snprintf(k->p.qmp_trouble, sizeof(k->p.qmp_trouble), "%s, and has one",
+			 one);
+}
+
 /* Tries the monitors of a machine in turn. */
 static int ask(const struct vu__find *f, struct vu__known *k, int timeout_ms)
 {
@@ -178,10 +191,7 @@ static int ask(const struct vu__find *f, struct vu__known *k, int timeout_ms)
 		memcpy(k->p.qmp_socket, path, sizeof(path));
 		holder = holder_of(f, k, path, &comm);
 		if (holder) {
-			snprintf(k->p.qmp_trouble, sizeof(k->p.qmp_trouble),
-				 "its monitor serves one client at a time: %s (pid %d) "
-				 "is it",
-				 comm, holder);
+			say_busy(k, holder, comm);
 			ret = -EBUSY;
 			continue;
 		}
@@ -256,7 +266,7 @@ static int32_t match_by_path(const struct vu__found_proc *vmm,
 	for (uint32_t i = 0; i < vmm->vm.ndevs; i++) {
 		const struct vu__qmp_device *d = &vmm->vm.devs[i];
 
-		if (d->vhost && device_path(vmm, d, path, sizeof(path)) &&
+		if (device_path(vmm, d, path, sizeof(path)) &&
 		    vu__find_same_path(path, l->path))
 			return i;
 	}
@@ -275,7 +285,7 @@ static int32_t match_alone(const struct vu__found *out, const struct vu__found_l
 	}
 	for (uint32_t i = 0; i < vmm->vm.ndevs; i++) {
 		/* A network device without a chardev may be the kernel's. */
-		if (!vmm->vm.devs[i].vhost ||
+		if ((!vmm->vm.devs[i].vhost && !vmm->vm.devs[i].netdev[0]) ||
 		    (vmm->vm.devs[i].netdev[0] &&
 		     !memmem(vmm->cmdline, vmm->cmdline_len, "vhost-user,", 11)))
 			continue;

@@ -299,6 +299,13 @@ static int ask_queue(struct client *c, struct vu__qmp_vm *vm, struct vu__qmp_dev
 	return ret;
 }
 
+static void add_empty_queues(struct vu__qmp_vm *vm, struct vu__qmp_device *d, uint32_t n)
+{
+	n = VU_MIN(n, VU__QMP_MAX_QUEUES - vm->nqueues);
+	vm->nqueues += n;
+	d->nqueues = n;
+}
+
 static int ask_device(struct client *c, struct vu__qmp_vm *vm, struct vu__qmp_device *d)
 {
 	struct json_object *reply;
@@ -309,12 +316,18 @@ static int ask_device(struct client *c, struct vu__qmp_vm *vm, struct vu__qmp_de
 		n = vu__qmp_take_status(reply, d);
 	json_object_put(reply);
 	d->first_queue = vm->nqueues;
-	if (ret || !d->vhost)
-		return ret;
-	ret = ask_property(c, d, "chardev", d->chardev, sizeof(d->chardev));
+	/* While it is stopped QEMU does not say that there is a back-end. */
+	if (!ret)
+		ret = ask_property(c, d, "chardev", d->chardev, sizeof(d->chardev));
 	if (!ret && !d->chardev[0])
 		ret = ask_property(c, d, "netdev", d->netdev, sizeof(d->netdev));
-	for (uint32_t i = 0; !ret && i < n && d->nqueues == i; i++)
+	d->vhost = d->vhost || d->chardev[0];
+	if (!d->vhost && !d->netdev[0])
+		return ret;
+	/* Of a device that is not started QEMU does not say where its rings are. */
+	if (!ret && !d->vhost_started)
+		add_empty_queues(vm, d, n);
+	for (uint32_t i = 0; !ret && d->vhost_started && i < n && d->nqueues == i; i++)
 		ret = ask_queue(c, vm, d, i);
 	return ret;
 }

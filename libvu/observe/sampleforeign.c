@@ -119,6 +119,19 @@ static int set_queues(struct vu__foreign *f, uint32_t n)
 	return 0;
 }
 
+static void take_ring(struct vu__foreign *f, struct vu__fq *q,
+		      const struct vu__qmp_queue *now)
+{
+	/* Another ring: what was counted in the old one is of no use. */
+	if (memcmp(&q->at, now, sizeof(q->at))) {
+		memset(&q->avail, 0, sizeof(q->avail));
+		memset(&q->used, 0, sizeof(q->used));
+		f->generation++;
+	}
+	q->at = *now;
+	q->started = q->at.num;
+}
+
 static void take_monitor(struct vu__foreign *f, const struct vu__found_proc *vmm,
 			 int32_t dev)
 {
@@ -127,21 +140,14 @@ static void take_monitor(struct vu__foreign *f, const struct vu__found_proc *vmm
 	snprintf(f->name, sizeof(f->name), "%s", d->id[0] ? d->id : d->name);
 	f->virtio_id = d->virtio_id;
 	f->features = d->features;
-	if (set_queues(f, d->nqueues))
+	if ((d->vhost_started || !f->nqueues) && set_queues(f, d->nqueues))
 		return;
+	/* A ring that was stopped is still where it was. */
 	for (uint32_t i = 0; i < f->nqueues; i++) {
-		struct vu__fq *q = &f->queues[i];
-		const struct vu__qmp_queue *now = &vmm->vm.queues[d->first_queue + i];
-
-		/* Another ring: what was counted in the old one is of no use. */
-		if (memcmp(&q->at, now, sizeof(q->at))) {
-			memset(&q->avail, 0, sizeof(q->avail));
-			memset(&q->used, 0, sizeof(q->used));
-			f->generation++;
-		}
-		q->at = *now;
-		if (!d->vhost_started)
-			q->at.num = 0;
+		if (d->vhost_started)
+			take_ring(f, &f->queues[i], &vmm->vm.queues[d->first_queue + i]);
+		else
+			f->queues[i].started = false;
 	}
 }
 
@@ -157,7 +163,7 @@ static uint32_t started_queues(const struct vu__foreign *f)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < f->nqueues; i++)
-		n += f->queues[i].at.num > 0;
+		n += f->queues[i].started;
 	return n;
 }
 
@@ -184,7 +190,7 @@ static void assign_events(struct vu__foreign *f, struct vu__found_event *e, uint
 		q->kick_id = q->call_id = -1;
 		while (k < n && e[k].watched != VU__OBS_YES)
 			k++;
-		if (kicks == started && q->at.num && k < n) {
+		if (kicks == started && q->started && k < n) {
 			q->kick_fd = e[k].backend_fd;
 			q->kick_id = e[k++].id;
 		}
@@ -285,7 +291,7 @@ void vu__foreign_peek(const struct vu__foreign *f, const struct vu__fq *fq,
 static enum vu__obs_tri is_started(const struct vu__foreign *f, const struct vu__fq *fq,
 				   const struct vu__obs_process *p)
 {
-	if (!fq->at.num)
+	if (!fq->started)
 		return VU__OBS_NO;
 	if (!f->stopped)
 		return VU__OBS_YES;

@@ -30,6 +30,7 @@ struct vu__seg {
 /* A queue of a back-end without telemetry. */
 struct vu__fq {
 	struct vu__qmp_queue at; /* num 0: not set up */
+	bool started;		 /* the machine has told the back-end to serve it */
 	struct vu__obs_index avail, used;
 	struct vu__was was;
 	int kick_fd, call_fd; /* in the back-end; VU__OBS_FD_UNKNOWN */

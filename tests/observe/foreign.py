@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Back-ends seen from outside, behind real machines:
+foreign.py --assets DIR --look PROGRAM [--vu-blk PROGRAM] [--qemu 7|10] [CASE...]
+
+Prints TAP.  qemu-storage-daemon, DPDK's testpmd and vu-blk serve guests; what
+tests/observe/look prints of them must be so.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../qemu"))
+from vm import Backend, Failed, Process, Qemu  # noqa: E402
+
+DISK_MIB = 64
+SECONDS = 240
+
+
+class Context:
+    def __init__(self, options, qemu, workdir):
+        self.options = options
+        self.qemu = qemu
+        self.workdir = workdir
+        self.children = []
+        self.env = dict(os.environ, LIBVU_RUN_DIR=os.path.join(workdir, "run"))
+        os.mkdir(os.path.join(workdir, "run"), 0o700)
+
+    def path(self, name):
+        return os.path.join(self.workdir, name)
+
+    def add(self, child):
+        self.children.append(child)
+        return child
+
+    def clean(self):
+        for c in reversed(self.children):
+            if c.proc.poll() is None:
+                c.proc.send_signal(signal.SIGCONT)
+            c.end(signal.SIGKILL)
+
+    # --- who is looked at ---
+
+    def storage_daemon(self, queues):
+        image = self.path("disk.img")
+        with open(image, "wb") as f:
+            f.truncate(DISK_MIB << 20)
+        b = self.add(Process([
+            "qemu-storage-daemon",
+            "--blockdev", "driver=file,node-name=f,filename=" + image,
+            "--export", "type=vhost-user-blk,id=e,addr.type=unix,addr.path=%s,node-name=f,"
+            "writable=on,num-queues=%d" % (self.path("blk.sock"), queues)]))
+        self.wait_file("blk.sock")
+        return b
+
+    def guest(self, sock, *steps, **more):
+        return self.add(Qemu(self.qemu, self.options.assets, sock, steps,
+                             workdir=self.workdir, **more))
+
+    def wait_file(self, name):
+        deadline = time.monotonic() + 20
+        while not os.path.exists(self.path(name)):
+            if time.monotonic() > deadline:
+                raise Failed("%s does not come" % name)
+            time.sleep(0.05)
+
+    # --- looking ---
+
+    def look(self, backend, snapshots=3, milliseconds=600):
+        """The processes and the queues of one back-end."""
+        out = subprocess.run([self.options.look, str(snapshots), str(milliseconds)],
+                             stdout=subprocess.PIPE, env=self.env, timeout=60, check=True)
+        lines = [json.loads(line) for line in out.stdout.splitlines()]
+        return ([p for p in lines if p["what"] == "process"],
+                [q for q in lines if q["what"] == "queue" and q["pid"] == backend.proc.pid])
+
+    def wait(self, backend, what, wanted, seconds=60, **more):
+        """Looks until @wanted is true of the queues; no false alarm meanwhile."""
+        deadline = time.monotonic() + seconds
+        while True:
+            _, queues = self.look(backend, **more)
+            if wanted(queues):
+                return queues
+            if time.monotonic() > deadline:
+                raise Failed("not %s: %s" % (what, json.dumps(queues, indent=1)))
+
+
+def verdicts(queues):
+    return [(q["verdict"], q["severity"]) for q in queues]
+
+
+def say(queue):
+    return "%s (%s): %s" % (queue["verdict"], queue["confidence"], queue["evidence"])
+
+
+def served(queues):
+    return any(q["completed_per_s"] > 0 for q in queues)
+
+
+def expect_no_alarm(queues):
+    bad = [q for q in queues if q["severity"] in ("warning", "critical")]
+    if bad:
+        raise Failed("a false alarm: %s" % "; ".join(say(q) for q in bad))
+
+
+# --- cases ---
+
+
+def storage_daemon_is_seen(ctx):
+    """Discovered, named, sampled; no alarm while it works, none when it rests."""
+    b = ctx.storage_daemon(2)
+    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", "wait", queues=2, threads=4,
+                  ops=20000, extra=("-name", "guest=observed"))
+    g.wait_step("info", SECONDS)
+    queues = ctx.wait(b, "served", served)
+    expect_no_alarm(queues)
+    processes, queues = ctx.look(b, 4, 600)
+    expect_no_alarm(queues)
+    if not served(queues):
+        raise Failed("no rate under load: %s" % queues)
+    q = queues[0]
+    if (q["device"], q["type"], q["role"], q["ring"]) != ("d0", 2, "request", "peek"):
+        raise Failed("the device is not known: %s" % q)
+    if q["vmm"] != g.proc.pid or q["kick_fd"] < 0:
+        raise Failed("its machine or its kick is not known: %s" % q)
+    vmm = [p for p in processes if p["pid"] == g.proc.pid][0]
+    if (vmm["kind"], vmm["vm"], vmm["run_state"]) != ("qemu", "observed", "running"):
+        raise Failed("the machine is not known: %s" % vmm)
+    rate = sum(q["completed_per_s"] for q in queues)
+    g.wait_step("rand", SECONDS)
+    g.wait_for("VU-WAITING", SECONDS)
+    queues = ctx.wait(b, "idle", lambda qs: all(q["verdict"] == "IDLE" for q in qs))
+    return "%.0f requests/s" % rate
+
+
+def storage_daemon_stopped(ctx):
+    """SIGSTOP under load, and going on after it."""
+    b = ctx.storage_daemon(1)
+    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
+    g.wait_step("info", SECONDS)
+    ctx.wait(b, "served", served)
+    b.proc.send_signal(signal.SIGSTOP)
+    queues = ctx.wait(b, "stalled", lambda qs: verdicts(qs) ==
+                      [("BACKEND_STALLED", "critical")])
+    if queues[0]["confidence"] != "certain" or "stopped by a signal" not in \
+            queues[0]["evidence"]:
+        raise Failed(say(queues[0]))
+    b.proc.send_signal(signal.SIGCONT)
+    ctx.wait(b, "served again", served)
+    return say(queues[0])
+
+
+def machine_paused(ctx):
+    b = ctx.storage_daemon(1)
+    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
+    g.wait_step("info", SECONDS)
+    ctx.wait(b, "served", served)
+    g.qmp("stop")
+    queues = ctx.wait(b, "paused", lambda qs: verdicts(qs) == [("VM_PAUSED", "info")])
+    g.qmp("cont")
+    ctx.wait(b, "served again", served)
+    return say(queues[0])
+
+
+def ring_stopped_by_a_debug_query(ctx):
+    """QMP x-query-virtio-queue-status sends GET_VRING_BASE: the live ring is dead."""
+    b = ctx.storage_daemon(1)
+    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
+    g.wait_step("info", SECONDS)
+    ctx.wait(b, "served", served)
+    g.qmp("x-query-virtio-queue-status",
+          path="/machine/peripheral/d0/virtio-backend", queue=0)
+    queues = ctx.wait(b, "stopped", lambda qs: verdicts(qs) ==
+                      [("STOPPED_WITH_WORK", "critical")])
+    if "x-query-virtio-queue-status" not in queues[0]["next"]:
+        raise Failed(queues[0]["next"])
+    return say(queues[0])
+
+
+def busy_monitor(ctx):
+    """Somebody else is the monitor's client: no rings, and a line that says why."""
+    b = ctx.storage_daemon(1)
+    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
+    g.wait_step("info", SECONDS)
+    import socket
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(g.qmp_path)
+        s.recv(1000)
+        begin = time.monotonic()
+        processes, _ = ctx.look(b, 2, 100)
+        if time.monotonic() - begin > 3:
+            raise Failed("it took %.1f s" % (time.monotonic() - begin))
+    vmm = [p for p in processes if p["pid"] == g.proc.pid][0]
+    if "one client at a time" not in vmm["qmp_trouble"]:
+        raise Failed("%s" % vmm)
+    ctx.wait(b, "served", served)
+    return vmm["qmp_trouble"]
+
+
+def vu_blk_is_seen(ctx):
+    """libvu's own: by its telemetry, with the machine's names."""
+    if not ctx.options.vu_blk:
+        return "SKIP no vu-blk"
+    image = ctx.path("disk.img")
+    with open(image, "wb") as f:
+        f.truncate(DISK_MIB << 20)
+    os.environ["LIBVU_RUN_DIR"] = ctx.env["LIBVU_RUN_DIR"]
+    b = ctx.add(Backend(ctx.options.vu_blk, ctx.path("blk.sock"), image, "--num-queues=2",
+                        "--threads"))
+    del os.environ["LIBVU_RUN_DIR"]
+    g = ctx.guest(b.sock, "info", "rand", "wait", queues=2, threads=4, ops=20000,
+                  extra=("-name", "guest=ours"))
+    g.wait_step("info", SECONDS)
+    queues = ctx.wait(b, "served", served)
+    expect_no_alarm(queues)
+    processes, queues = ctx.look(b, 4, 600)
+    expect_no_alarm(queues)
+    q = queues[0]
+    if (q["type"], q["role"], q["ring"], q["vmm"]) != (2, "request", "peek", g.proc.pid):
+        raise Failed("%s" % q)
+    vmm = [p for p in processes if p["pid"] == g.proc.pid][0]
+    if (vmm["vm"], vmm["run_state"]) != ("ours", "running"):
+        raise Failed("%s" % vmm)
+    b.proc.send_signal(signal.SIGSTOP)
+    stalled = ctx.wait(b, "stalled", lambda qs: ("BACKEND_STALLED", "critical") in
+                       verdicts(qs))
+    b.proc.send_signal(signal.SIGCONT)
+    g.wait_step("rand", SECONDS)
+    g.wait_for("VU-WAITING", SECONDS)
+    ctx.wait(b, "idle", lambda qs: all(q["severity"] in ("ok", "info") for q in qs) and
+             any(q["verdict"] == "IDLE" for q in qs))
+    return say(stalled[0])
+
+
+def testpmd_is_seen(ctx):
+    """DPDK polls; a boot ROM sends packets to it."""
+    if not shutil.which("dpdk-testpmd"):
+        return "SKIP no dpdk-testpmd"
+    sock = ctx.path("net.sock")
+    b = ctx.add(Process([
+        "dpdk-testpmd", "-l", "0,1", "--no-huge", "-m", "256", "--no-pci",
+        "--file-prefix=vu%d" % os.getpid(), "--vdev", "net_vhost0,iface=" + sock, "--",
+        "--auto-start", "--forward-mode=rxonly", "--nb-cores=1", "--total-num-mbufs=4096",
+        "--no-mlockall", "--stats-period", "1"]))
+    ctx.wait_file("net.sock")
+    ctx.add(Process(list(ctx.qemu) + [
+        "-accel", "tcg", "-machine", "q35,memory-backend=mem,graphics=off", "-m", "128",
+        "-object", "memory-backend-memfd,id=mem,size=128M,share=on", "-nodefaults",
+        "-display", "none", "-serial", "stdio",
+        "-qmp", "unix:%s,server=on,wait=off" % ctx.path("qmp.sock"),
+        "-chardev", "socket,id=c0,path=" + sock,
+        "-netdev", "vhost-user,id=n0,chardev=c0",
+        "-device", "virtio-net-pci,netdev=n0,id=net0,bootindex=1"]))
+
+    def sends(queues):
+        return len(queues) >= 2 and queues[1]["completed_per_s"] > 0
+
+    queues = ctx.wait(b, "sending", sends, 120, snapshots=4, milliseconds=1000)
+    expect_no_alarm(queues)
+    if [q["role"] for q in queues[:2]] != ["rx", "tx"] or queues[0]["device"] != "net0":
+        raise Failed("%s" % queues)
+    if queues[0]["verdict"] != "ARMED_IDLE":
+        raise Failed(say(queues[0]))
+    b.proc.send_signal(signal.SIGSTOP)
+    queues = ctx.wait(b, "stalled", lambda qs: len(qs) >= 2 and verdicts(qs)[1] ==
+                      ("BACKEND_STALLED", "critical"), 120)
+    return say(queues[1])
+
+
+CASES = [storage_daemon_is_seen, storage_daemon_stopped, machine_paused,
+         ring_stopped_by_a_debug_query, busy_monitor, vu_blk_is_seen, testpmd_is_seen]
+
+
+def qemus(options):
+    found = []
+    if options.qemu in (None, "7"):
+        found.append(("QEMU 7.2", ["qemu-system-x86_64"]))
+    if options.qemu in (None, "10"):
+        root = os.path.join(options.assets, "qemu10/usr")
+        found.append(("QEMU 10", [os.path.join(root, "bin/qemu-system-x86_64"),
+                                  "-L", os.path.join(root, "share/qemu"),
+                                  "-L", os.path.join(root, "share/seabios")]))
+    return found
+
+
+def run_case(ctx, case):
+    """The words to print, or a Failed."""
+    try:
+        return case(ctx) or ""
+    finally:
+        ctx.clean()
+        shutil.rmtree(ctx.workdir)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--assets", required=True)
+    parser.add_argument("--look", required=True)
+    parser.add_argument("--vu-blk")
+    parser.add_argument("--qemu", choices=("7", "10"))
+    parser.add_argument("cases", nargs="*")
+    options = parser.parse_args()
+    options.assets = os.path.abspath(options.assets)
+    options.look = os.path.abspath(options.look)
+    options.vu_blk = options.vu_blk and os.path.abspath(options.vu_blk)
+    cases = [c for c in CASES if not options.cases or c.__name__ in options.cases]
+    runs = [(q, c) for q in qemus(options) for c in cases]
+    failed = 0
+    print("1..%d" % len(runs), flush=True)
+    for n, ((version, qemu), case) in enumerate(runs, 1):
+        ctx = Context(options, qemu, tempfile.mkdtemp(prefix="vu-observe."))
+        name = "%s: %s" % (version, case.__name__)
+        begin = time.monotonic()
+        try:
+            words = run_case(ctx, case)
+            print("ok %d - %s # %s%.0f s %s" % (n, name, "SKIP " if words.startswith("SKIP")
+                                              else "", time.monotonic() - begin, words),
+                  flush=True)
+        except Failed as e:
+            failed += 1
+            print("not ok %d - %s" % (n, name))
+            print("\n".join("# " + line for line in str(e).split("\n")), flush=True)
+    return 1 if failed else 0
+
+
+sys.exit(main())
