@@ -10,6 +10,8 @@ packages_clang="clang libclang-rt-14-dev llvm"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \
     binutils debian-archive-keyring mount"
+    binutils debian-archive-keyring"
+packages_foreign="qemu-system-common dpdk-dev ipxe-qemu"
 
 # install_packages NAME...: installs those that are missing; says so.
 install_packages() {

@@ -328,7 +328,8 @@ static bool stopped(const struct vu__facts *f, struct vu__obs_verdict *v)
 			"the machine is %s, and its rings are stopped",
 			f->vmm->run_state[0] ? f->vmm->run_state : "not running");
 	if (f->q->from[VU__OBS_SETUP] == VU__OBS_QMP && s->size)
-		return stopped_foreign(f, v, next);
+		/* What goes on was not stopped, whatever its eventfds look like. */
+		return vu__lasts(f, f->still) && stopped_foreign(f, v, next);
 	if (!f->waiting)
 		return vu__judge(v, VU__V_NOT_IN_USE, VU__OBS_LIKELY, "",
 				 "not started, and nothing waits");

@@ -152,8 +152,8 @@ static bool kick_consumed(const struct vu__facts *f, struct vu__obs_verdict *v)
 			"%llu kicks were read in the last %.1f s, %u requests wait, none "
 			"was fetched",
 			(unsigned long long)kicks, vu__seconds(f->has_work), f->waiting);
-	if (!f->times || !kick_was_due(f) || t->kick_ns <= t->pop_ns ||
-	    t->kick_ns < f->q->setup.started_ns)
+	if (!f->times || !kick_was_due(f) || !t->kick_ns || t->kick_ns <= t->pop_ns ||
+	    t->kick_ns + GRAIN_NS < f->q->setup.started_ns)
 		return false;
 	return vu__judge(
 		v, VU__V_KICK_CONSUMED_NO_WORK, VU__OBS_LIKELY, next,

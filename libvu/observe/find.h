@@ -53,6 +53,7 @@ struct vu__found_link {
 	char path[108];
 	int32_t qmp_device;	       /* index into the VMM's; -1 not known */
 	uint32_t first_event, nevents; /* those of both processes, by id */
+	bool seen; /* what the back-end waits for was: a busy one does not wait */
 	bool shared; /* they have other connections: whose the events are, is not known */
 };
 

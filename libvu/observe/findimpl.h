@@ -16,6 +16,7 @@ struct vu__known {
 	struct vu__procfs_fds fds;
 	size_t nwatched; /* eventfd ids it was seen to wait for */
 	int64_t *watched;
+	bool seen; /* at this look: what some thread waits for */
 	/* Its monitor. */
 	int64_t ask_at; /* not before, on vu__now_ms()'s clock */
 	unsigned int failures;

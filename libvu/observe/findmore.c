@@ -50,6 +50,7 @@ static void watch(struct vu__known *k, int fd)
 
 static void watch_all(struct vu__known *k, const int *fds, ssize_t n)
 {
+	k->seen = k->seen || n > 0;
 	for (ssize_t i = 0; i < n && i < (ssize_t)VU__PROCFS_MAX_FDS; i++)
 		watch(k, fds[i]);
 }
@@ -80,6 +81,7 @@ void vu__find_watched(struct vu__find *f)
 		struct vu__known *k = known_of(f->out.procs[l->backend]);
 
 		if (l->backend != last) {
+			k->seen = false;
 			for (size_t j = 0; j < k->fds.n; j++) {
 				if (k->fds.fds[j].kind == VU__FD_EPOLL)
 					watch_all(k, fds,
@@ -90,6 +92,7 @@ void vu__find_watched(struct vu__find *f)
 			look_at_threads(f, k, fds);
 		}
 		last = l->backend;
+		l->seen = k->seen;
 		for (uint32_t e = 0; e < l->nevents; e++) {
 			struct vu__found_event *event =
 				&f->out.events[l->first_event + e];

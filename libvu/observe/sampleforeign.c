@@ -202,7 +202,7 @@ static void assign_events(struct vu__foreign *f, struct vu__found_event *e, uint
 		}
 	}
 	f->waits = f->waits || kicks;
-	f->stopped = started && f->waits && kicks == 0;
+	f->stopped = started && f->waits && f->link.seen && kicks == 0;
 }
 
 static void take_events(struct vu__foreign *f, const struct vu__found *found)

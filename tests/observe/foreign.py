@@ -117,7 +117,7 @@ def storage_daemon_is_seen(ctx):
     """Discovered, named, sampled; no alarm while it works, none when it rests."""
     b = ctx.storage_daemon(2)
     g = ctx.guest(ctx.path("blk.sock"), "info", "rand", "wait", queues=2, threads=4,
-                  ops=20000, extra=("-name", "guest=observed"))
+                  ops=5000, extra=("-name", "guest=observed"))
     g.wait_step("info", SECONDS)
     queues = ctx.wait(b, "served", served)
     expect_no_alarm(queues)
@@ -215,7 +215,7 @@ def vu_blk_is_seen(ctx):
     b = ctx.add(Backend(ctx.options.vu_blk, ctx.path("blk.sock"), image, "--num-queues=2",
                         "--threads"))
     del os.environ["LIBVU_RUN_DIR"]
-    g = ctx.guest(b.sock, "info", "rand", "wait", queues=2, threads=4, ops=20000,
+    g = ctx.guest(b.sock, "info", "rand", "wait", queues=2, threads=4, ops=5000,
                   extra=("-name", "guest=ours"))
     g.wait_step("info", SECONDS)
     queues = ctx.wait(b, "served", served)

@@ -302,12 +302,13 @@ static void kick_eaten_before_enable(void **state)
 					    .flags = VU_FRONTEND_DISABLED});
 	rig_submit(&r, 2);
 	rig_kick(&r);
-	/* The kick has been read. */
+	/* The kick has been read, and not in the tick of the clock in which it is enabled. */
 	while (rig_look(&r, 0, 5000), !rig_queue(&r, 0) || !rig_queue(&r, 0)->times.kick_ns)
 		poll(NULL, 0, 10);
 	for (unsigned int i = 0; i < r.nsnaps; i++)
 		vu__snapshot_free(r.snaps[i]);
 	r.nsnaps = 0;
+	poll(NULL, 0, 50);
 	assert_int_equal(vu_frontend_set_vring_enable(r.fe, 0, true), 0);
 	rig_expect(&r, VU__V_KICK_EATEN_BEFORE_ENABLE, VU__OBS_CERTAIN, "2 requests wait");
 	/* What the remedy says. */
