@@ -122,7 +122,7 @@ static void on_kick(VuDev *dev, int qidx)
 		return;
 	case BAD_SLOW:
 		while (complete(b, vq, 1))
-			usleep(1000);
+			usleep(5000);
 		return;
 	default:
 		complete(b, vq, ~0u);

@@ -29,7 +29,7 @@ enum bad {
 	BAD_LEAVE_OFF,	   /* serves with notifications off, and leaves them off */
 	BAD_UNWATCHED,	   /* has lost the kick eventfd from its poll set */
 	BAD_EAT_DISABLED,  /* looks only while enabled; drains the eventfd on enabling */
-	BAD_SLOW,	   /* serves one every millisecond */
+	BAD_SLOW,	   /* serves one every five milliseconds */
 	BAD_POLL,	   /* does not wait for kicks: looks all the time */
 	BAD_RX,		   /* fetches a buffer for each packet, which come all the time */
 };
