@@ -371,30 +371,31 @@ static bool spurious(const struct vu__facts *f, struct vu__obs_verdict *v)
 		(unsigned long long)wakeups);
 }
 
-/* Full at every look, all the time. */
+/* Nearly full at nearly every look, for a while. */
 static bool slow(const struct vu__facts *f, struct vu__obs_verdict *v,
 		 const struct vu__obs_look *looks, size_t n)
 {
-	uint64_t oldest = f->q->mono_ns;
+	size_t full = 0, all = 0;
 
-	if (f->armed || !f->ring || !f->size || f->q->setup.packed)
+	if (f->armed || !f->ring || !f->size || f->q->setup.packed ||
+	    f->q->mono_ns - f->oldest->q->mono_ns < f->patience)
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		const struct vu__obs_queue *q = looks[i].q;
 
 		if (!usable(&looks[i]) || !vu__obs_knows(q, VU__OBS_RING))
 			continue;
-		if (waiting_at(q) < f->size - f->size / 8)
-			return false;
-		oldest = VU_MIN(oldest, q->mono_ns);
+		all++;
+		full += waiting_at(q) >= f->size - f->size / 8;
 	}
-	if (f->q->mono_ns - oldest < f->patience)
+	if (full * 4 < all * 3)
 		return false;
 	return vu__judge(
 		v, VU__V_BACKEND_SLOW, VU__OBS_LIKELY,
 		"compare service time with the storage's or network's below; look at "
 		"the thread's CPU use and batch sizes",
-		"served all the time, and full all the time: %s", vu__indices(f).text);
+		"served all the time, and full nearly all the time: %s",
+		vu__indices(f).text);
 }
 
 static bool moving(const struct vu__facts *f, struct vu__obs_verdict *v,

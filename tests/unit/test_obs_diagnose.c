@@ -277,7 +277,7 @@ CASE(healthy_saturated)
 		s->q[i].counter[VU__OBS_COMPLETED] += 1000 * i;
 	}
 	/* Row 14: worth knowing, no alarm. */
-	expect(s, VU__V_BACKEND_SLOW, VU__OBS_LIKELY, "full all the time");
+	expect(s, VU__V_BACKEND_SLOW, VU__OBS_LIKELY, "full nearly all the time");
 	expect_healthy(s, VU__V_BACKEND_SLOW);
 	s->q[1].ring.avail_idx -= 100;
 	s->q[1].ring.pending -= 100;
