@@ -564,9 +564,3 @@ int vu__sample_watch(struct vu__sampler *s, pid_t pid, uint32_t device,
 
 	return seg && seg->t ? vu_telemetry_watch(seg->t, seconds) : -ENOENT;
 }
-
-void vu__hist_release(struct vu__obs_hist *h)
-{
-	free(h->count);
-	memset(h, 0, sizeof(*h));
-}
