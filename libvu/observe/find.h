@@ -15,8 +15,6 @@
 #include "observe/proc.h"
 #include "observe/qmp.h"
 
-#define VU__RUN_DIR "/run/libvu"
-
 /* An eventfd that both ends of a connection hold. */
 struct vu__found_event {
 	int64_t id;
@@ -119,8 +117,8 @@ struct vu__found_segment {
 };
 
 /*
- * Telemetry files in @dir (NULL: $LIBVU_RUN_DIR or VU__RUN_DIR), sorted by pid and
- * number; *@out to be freed.  How many; -ENOENT: there is no such folder; -errno.
+ * Telemetry files in @dir (NULL: the run directory), sorted by pid and number; *@out to
+ * be freed.  How many; -ENOENT: there is no such folder; -errno.
  */
 ssize_t vu__find_segments(const char *dir, struct vu__found_segment **out);
 

@@ -9,6 +9,7 @@
 
 #include <linux/virtio_ids.h>
 
+#include "base/rundir.h"
 #include "observe/sampleimpl.h"
 #include "wire/spec.h"
 
@@ -101,14 +102,14 @@ static void merge(struct vu__sampler *s, const struct vu__found_segment *names, 
 
 static void list_if_changed(struct vu__sampler *s)
 {
-	const char *dir = s->opt.run_dir ? s->opt.run_dir : getenv("LIBVU_RUN_DIR");
+	const char *dir = s->opt.run_dir ? s->opt.run_dir : vu__run_dir();
 	VU_CLEANUP_FREE struct vu__found_segment *names = NULL;
 	struct stat st;
 	ssize_t n;
 
-	dir = dir ? dir : VU__RUN_DIR;
 	s->dir_trouble[0] = '\0';
-	if (stat(dir, &st) < 0) {
+	errno = ENOENT;
+	if (!dir || stat(dir, &st) < 0) {
 		vu__segs_release(s);
 		memset(&s->dir_mtime, 0, sizeof(s->dir_mtime));
 		if (errno != ENOENT)

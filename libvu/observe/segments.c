@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rundir.h"
 #include "observe/find.h"
 
 /* "P-N.telemetry" */
@@ -45,9 +46,9 @@ ssize_t vu__find_segments(const char *dir, struct vu__found_segment **out)
 
 	*out = NULL;
 	if (!dir)
-		dir = getenv("LIBVU_RUN_DIR");
+		dir = vu__run_dir();
 	if (!dir)
-		dir = VU__RUN_DIR;
+		return -ENOENT;
 	if (strlen(dir) >= sizeof(one.dir))
 		return -ENAMETOOLONG;
 	d = opendir(dir);
