@@ -2,15 +2,13 @@
 #
 # What Debian 12 packages which job needs; read by scripts/demo and scripts/test.
 
-packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev"
+packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev \
+    libjson-c-dev"
 packages_check="$packages_build libcmocka-dev libglib2.0-dev mandoc"
-packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev libjson-c-dev"
-packages_check="$packages_build libcmocka-dev"
 packages_clang="clang libclang-rt-14-dev llvm"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \
     binutils debian-archive-keyring mount"
-    binutils debian-archive-keyring"
 packages_foreign="qemu-system-common dpdk-dev ipxe-qemu"
 
 # install_packages NAME...: installs those that are missing; says so.
