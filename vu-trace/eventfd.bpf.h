@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tiers A and B: programs at the eventfds' own functions.  They run for eventfds only,
+ * whoever uses them and how: write(2), io_uring, KVM.
+ */
+#ifndef VU_TRACE_EVENTFD_BPF_H
+#define VU_TRACE_EVENTFD_BPF_H
+
+#include "trace.bpf.h"
+
+static __always_inline __u64 user_value(const void *buf)
+{
+	__u64 value = 1;
+
+	/* The page is there: the caller has just written it. */
+	if (bpf_probe_read_user(&value, sizeof(value), buf))
+		value = 1;
+	return value;
+}
+
+/*
+ * Some kernels have eventfd_signal() and eventfd_signal_mask(), the one calling the
+ * other or having a copy of it: the task remembers that it is in the first.
+ */
+static __always_inline void signal_begin(__u64 ctx, __u64 n, __u8 tier)
+{
+	struct op *op;
+
+	on_signal(ctx, n, tier, EVF_IN_KERNEL);
+	op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
+	if (op && op->ctx == ctx)
+		op->signalling = 1;
+}
+
+static __always_inline void signal_end(void)
+{
+	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
+
+	if (op)
+		op->signalling = 0;
+}
+
+static __always_inline void signal_mask(__u64 ctx, __u64 n, __u8 tier)
+{
+	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
+
+	if (op && op->signalling && op->ctx == ctx)
+		return;
+	on_signal(ctx, n, tier, EVF_IN_KERNEL);
+}
+
+/* --- A --- */
+
+SEC("?fentry/eventfd_write")
+int BPF_PROG(fentry_write, struct file *file, const char *buf)
+{
+	on_signal((__u64)file->private_data, user_value(buf), TIER_FENTRY, 0);
+	return 0;
+}
+
+SEC("?fexit/eventfd_write")
+int BPF_PROG(fexit_write, struct file *file, const char *buf, __u64 count, void *pos,
+	     long ret)
+{
+	if (ret < 0)
+		on_signal_failed((__u64)file->private_data, user_value(buf));
+	return 0;
+}
+
+SEC("?fexit/eventfd_read")
+int BPF_PROG(fexit_read, struct kiocb *iocb, void *to, long ret)
+{
+	on_eventfd_read((__u64)iocb->ki_filp->private_data, ret, ~0ULL, TIER_FENTRY);
+	return 0;
+}
+
+SEC("?fentry/eventfd_signal")
+int BPF_PROG(fentry_signal, struct eventfd_ctx *efd, __u64 n)
+{
+	signal_begin((__u64)efd, n, TIER_FENTRY);
+	return 0;
+}
+
+SEC("?fexit/eventfd_signal")
+int BPF_PROG(fexit_signal)
+{
+	signal_end();
+	return 0;
+}
+
+/* With the number to add, before 6.8. */
+SEC("?fentry/eventfd_signal_mask")
+int BPF_PROG(fentry_signal_mask_n, struct eventfd_ctx *efd, __u64 n, unsigned int mask)
+{
+	signal_mask((__u64)efd, n, TIER_FENTRY);
+	return 0;
+}
+
+SEC("?fentry/eventfd_signal_mask")
+int BPF_PROG(fentry_signal_mask, struct eventfd_ctx *efd, unsigned int mask)
+{
+	signal_mask((__u64)efd, 1, TIER_FENTRY);
+	return 0;
+}
+
+/* --- B --- */
+
+SEC("?kprobe/eventfd_write")
+int BPF_KPROBE(kprobe_write, struct file *file, const char *buf)
+{
+	on_signal((__u64)BPF_CORE_READ(file, private_data), user_value(buf), TIER_KPROBE, 0);
+	return 0;
+}
+
+/* The file a thread reads, until it has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u64);
+} reading SEC(".maps");
+
+SEC("?kprobe/eventfd_read")
+int BPF_KPROBE(kprobe_read, struct kiocb *iocb)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 efd = (__u64)BPF_CORE_READ(iocb, ki_filp, private_data);
+
+	if (bpf_map_lookup_elem(&watched, &efd))
+		bpf_map_update_elem(&reading, &tid, &efd, BPF_ANY);
+	return 0;
+}
+
+SEC("?kretprobe/eventfd_read")
+int BPF_KRETPROBE(kretprobe_read, long ret)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 *efd = bpf_map_lookup_elem(&reading, &tid);
+
+	if (!efd)
+		return 0;
+	on_eventfd_read(*efd, ret, ~0ULL, TIER_KPROBE);
+	bpf_map_delete_elem(&reading, &tid);
+	return 0;
+}
+
+SEC("?kprobe/eventfd_signal")
+int BPF_KPROBE(kprobe_signal, struct eventfd_ctx *efd, __u64 n)
+{
+	signal_begin((__u64)efd, n, TIER_KPROBE);
+	return 0;
+}
+
+SEC("?kretprobe/eventfd_signal")
+int BPF_KRETPROBE(kretprobe_signal)
+{
+	signal_end();
+	return 0;
+}
+
+SEC("?kprobe/eventfd_signal_mask")
+int BPF_KPROBE(kprobe_signal_mask_n, struct eventfd_ctx *efd, __u64 n)
+{
+	signal_mask((__u64)efd, n, TIER_KPROBE);
+	return 0;
+}
+
+SEC("?kprobe/eventfd_signal_mask")
+int BPF_KPROBE(kprobe_signal_mask, struct eventfd_ctx *efd)
+{
+	signal_mask((__u64)efd, 1, TIER_KPROBE);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Loads the programs: of each tier, best first, those this kernel takes.  Everything
+ * attached hangs on a file descriptor of this process, so that nothing outlives it.
+ * The main thread.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "libvu_points.h"
+#include "probe.h"
+#include "trace.skel.h"
+
+#define MAX_PROBES 40
+#define MAX_USDT   64
+
+struct loader {
+	struct trace_bpf *skel;
+	struct bpf_link *links[MAX_PROBES];
+	struct bpf_link *usdt[MAX_USDT];
+	unsigned int nusdt;
+	enum probe_state states[MAX_PROBES];
+	struct ring_buffer *ring;
+	event_fn *fn;
+	void *opaque;
+	void *queues, *hists;
+	size_t queues_size, hists_size;
+	uint32_t max_queues;
+	char tier;
+};
+
+/* --- which programs --- */
+
+const struct probe_info probes[] = {
+	{"fentry_write", "fentry eventfd_write", "kick or call written", 'A'},
+	{"fexit_write", "fexit eventfd_write", "... and refused", 'A'},
+	{"fexit_read", "fexit eventfd_read", "kick read", 'A'},
+	{"fentry_signal", "fentry eventfd_signal", "signalled by the kernel", 'A'},
+	{"fexit_signal", "fexit eventfd_signal", "... the end of it", 'A'},
+	{"fentry_signal_mask_n", "fentry eventfd_signal_mask (before 6.8)", "signalled by the kernel", 'A'},
+	{"fentry_signal_mask", "fentry eventfd_signal_mask", "signalled by the kernel", 'A'},
+	{"fexit_unix", "fexit unix_stream_recvmsg", "vhost-user messages", 'A'},
+	{"kprobe_write", "kprobe eventfd_write", "kick or call written", 'B'},
+	{"kprobe_read", "kprobe eventfd_read", "kick read", 'B'},
+	{"kretprobe_read", "kretprobe eventfd_read", "... and what was in it", 'B'},
+	{"kprobe_signal", "kprobe eventfd_signal", "signalled by the kernel", 'B'},
+	{"kretprobe_signal", "kretprobe eventfd_signal", "... the end of it", 'B'},
+	{"kprobe_signal_mask_n", "kprobe eventfd_signal_mask (before 6.8)", "signalled by the kernel", 'B'},
+	{"kprobe_signal_mask", "kprobe eventfd_signal_mask", "signalled by the kernel", 'B'},
+	{"kretprobe_unix", "kretprobe unix_stream_recvmsg", "vhost-user messages", 'B'},
+	{"enter", "tp_btf sys_enter", "kick or call written", 'C'},
+	{"leave", "tp_btf sys_exit", "kick read, vhost-user messages", 'C'},
+	{"ring_file", "tp_btf io_uring_file_get", "kick or call written by io_uring", 'C'},
+	{"ring_complete", "tp_btf io_uring_complete", "kick read by io_uring", 'C'},
+	{"waking", "tp_btf sched_waking", "who is woken; signals by the kernel, from the counts", 0},
+	{"switched", "tp_btf sched_switch", "when the woken thread runs", 0},
+	{"kvm_pio", "tp_btf kvm_pio", "the guest's store to a port", 0},
+	{"kvm_mmio", "tp_btf kvm_mmio", "the guest's store to memory", 0},
+	{"kvm_fast_mmio", "tp_btf kvm_fast_mmio", "the same, on the fast path", 0},
+	{"kvm_msi_set_irq", "tp_btf kvm_msi_set_irq", "the interrupt", 0},
+	{"usdt_kick_read", "usdt vu:kick_read", "which queue a kick is of", 'D'},
+	{"usdt_pop", "usdt vu:pop", "element taken", 'D'},
+	{"usdt_push", "usdt vu:push", "element given back", 'D'},
+	{"usdt_suppress", "usdt vu:suppress", "call not wanted", 'D'},
+	{"usdt_msg", "usdt vu:msg", "message handled", 'D'},
+	{"usdt_ring", "usdt vu:ring", "ring started or stopped", 'D'},
+	{"usdt_fault", "usdt vu:fault", "wait for a page", 'D'},
+};
+const unsigned int nprobes = VU_ARRAY_SIZE(probes);
+_Static_assert(VU_ARRAY_SIZE(probes) <= MAX_PROBES, "room for all probes");
+
+static bool is(const char *a, const char *b)
+{
+	return !strcmp(a, b);
+}
+
+/* Whether the kernel has the point that program @name wants, in that shape. */
+static bool present(const struct kernel_types *t, const char *name)
+{
+	int mask = kernel_function_params(t, "eventfd_signal_mask");
+
+	if (is(name, "fentry_signal") || is(name, "fexit_signal") ||
+	    is(name, "kprobe_signal") || is(name, "kretprobe_signal"))
+		return kernel_function_params(t, "eventfd_signal") == 2;
+	if (is(name, "fentry_signal_mask_n") || is(name, "kprobe_signal_mask_n"))
+		return mask == 3;
+	if (is(name, "fentry_signal_mask") || is(name, "kprobe_signal_mask"))
+		return mask == 2;
+	if (is(name, "fexit_unix") || is(name, "kretprobe_unix"))
+		return kernel_function_params(t, "unix_stream_recvmsg") == 4;
+	if (is(name, "ring_file"))
+		return kernel_tracepoint_params(t, NULL, "io_uring_file_get", 0) == 2;
+	if (is(name, "ring_complete"))
+		return kernel_tracepoint_params(t, NULL, "io_uring_complete", 1) > 0;
+	if (!strncmp(name, "kvm_", 4))
+		return kernel_tracepoint_params(t, "kvm", name, -1) > 0;
+	return true;
+}
+
+static bool wanted(const struct load_options *o, const struct probe_info *p, char tier)
+{
+	if (p->tier && p->tier != tier)
+		return false;
+	if (!o->messages && (is(p->program, "fexit_unix") || is(p->program, "kretprobe_unix")))
+		return false;
+	if (o->no_syscalls && (is(p->program, "enter") || is(p->program, "leave")))
+		return false;
+	return true;
+}
+
+static void choose(struct loader *l, const struct load_options *o,
+		   const struct kernel_types *t, char tier)
+{
+	for (unsigned int i = 0; i < nprobes; i++) {
+		struct bpf_program *p =
+			bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
+		bool on = false;
+
+		l->states[i] = PROBE_OFF;
+		if (probes[i].tier == 'D')
+			on = true;
+		else if (wanted(o, &probes[i], tier)) {
+			on = present(t, probes[i].program);
+			l->states[i] = on ? PROBE_REFUSED : PROBE_ABSENT;
+		}
+		bpf_program__set_autoload(p, on);
+	}
+}
+
+/* --- loading --- */
+
+static size_t round_to_page(size_t n)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	return (n + page - 1) / page * page;
+}
+
+static int map_tables(struct loader *l)
+{
+	l->queues_size = round_to_page(l->max_queues * sizeof(struct qstate));
+	l->hists_size = round_to_page((size_t)l->max_queues * ST_STAGES * sizeof(struct hist));
+	l->queues = mmap(NULL, l->queues_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 bpf_map__fd(l->skel->maps.queues), 0);
+	if (l->queues == MAP_FAILED) {
+		l->queues = NULL;
+		return -errno;
+	}
+	l->hists = mmap(NULL, l->hists_size, PROT_READ, MAP_SHARED,
+			bpf_map__fd(l->skel->maps.hists), 0);
+	if (l->hists == MAP_FAILED) {
+		l->hists = NULL;
+		return -errno;
+	}
+	return 0;
+}
+
+static void configure(struct loader *l, const struct load_options *o, char tier)
+{
+	struct trace_bpf__rodata *r = l->skel->rodata;
+
+	r->want_kinds = o->kinds | 1U << EV_TABLE;
+	r->min_ns = o->min_ns;
+	r->sample = o->sample ? o->sample : 1;
+	r->want_stages = o->stages;
+	r->want_sampling = tier == 'C';
+	r->eventfd_fops = o->eventfd_fops;
+	r->tier_eventfd = tier;
+	bpf_map__set_max_entries(l->skel->maps.queues, l->max_queues);
+	bpf_map__set_max_entries(l->skel->maps.hists, l->max_queues * ST_STAGES);
+	if (o->ring_bytes)
+		bpf_map__set_max_entries(l->skel->maps.events, o->ring_bytes);
+}
+
+static int on_record(void *opaque, void *data, size_t size)
+{
+	struct loader *l = opaque;
+
+	if (size >= sizeof(struct event))
+		l->fn(l->opaque, data, size);
+	return 0;
+}
+
+/* Attaches what was loaded.  What a tier stands on must attach, the rest may be refused. */
+static int attach(struct loader *l)
+{
+	for (unsigned int i = 0; i < nprobes; i++) {
+		struct bpf_program *p =
+			bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
+
+		if (probes[i].tier == 'D' || l->states[i] != PROBE_REFUSED)
+			continue;
+		l->links[i] = bpf_program__attach(p);
+		if (l->links[i])
+			l->states[i] = PROBE_ATTACHED;
+		else if (probes[i].tier == l->tier || is(probes[i].program, "waking"))
+			return -errno;
+	}
+	return 0;
+}
+
+static void unload(struct loader *l)
+{
+	for (unsigned int i = 0; i < l->nusdt; i++)
+		bpf_link__destroy(l->usdt[i]);
+	l->nusdt = 0;
+	for (unsigned int i = 0; i < nprobes; i++)
+		bpf_link__destroy(vu__steal_ptr(&l->links[i]));
+	ring_buffer__free(vu__steal_ptr(&l->ring));
+	if (l->queues)
+		munmap(vu__steal_ptr(&l->queues), l->queues_size);
+	if (l->hists)
+		munmap(vu__steal_ptr(&l->hists), l->hists_size);
+	trace_bpf__destroy(vu__steal_ptr(&l->skel));
+}
+
+static int load_tier(struct loader *l, const struct load_options *o,
+		     const struct kernel_types *t, char tier)
+{
+	int ret;
+
+	l->tier = tier;
+	l->skel = trace_bpf__open();
+	if (!l->skel)
+		return -errno;
+	configure(l, o, tier);
+	choose(l, o, t, tier);
+	ret = trace_bpf__load(l->skel);
+	if (!ret)
+		ret = map_tables(l);
+	if (!ret) {
+		l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.events), on_record, l,
+					   NULL);
+		ret = l->ring ? attach(l) : -errno;
+	}
+	if (ret)
+		unload(l);
+	return ret;
+}
+
+/* Whether a tier is worth loading; a quiet try of its first point. */
+static int tier_works(char tier)
+{
+	switch (tier) {
+	case 'A':
+		return try_tracing("eventfd_write");
+	case 'B':
+		return try_kprobe("eventfd_write");
+	default:
+		return try_tracepoint("sched_waking");
+	}
+}
+
+int loader_new(struct loader **out, const struct load_options *o, char *why, size_t size)
+{
+	struct loader *l = calloc(1, sizeof(*l));
+	struct kernel_types *t = kernel_types_new();
+	int ret = -EOPNOTSUPP;
+
+	if (!l || !t) {
+		snprintf(why, size, "%s", l ? "the kernel does not tell its types (BTF)" : "out of memory");
+		free(l);
+		kernel_types_free(t);
+		return l ? -EOPNOTSUPP : -ENOMEM;
+	}
+	l->max_queues = o->max_queues;
+	for (const char *tier = "ABC"; *tier; tier++) {
+		if (o->tier && o->tier != *tier)
+			continue;
+		ret = tier_works(*tier);
+		if (!ret)
+			ret = load_tier(l, o, t, *tier);
+		if (!ret)
+			break;
+	}
+	kernel_types_free(t);
+	if (ret) {
+		snprintf(why, size, "no tier can be loaded: %s; 'vu-trace check' tells more",
+			 strerror(-ret));
+		free(l);
+		return ret;
+	}
+	*out = l;
+	return 0;
+}
+
+void loader_free(struct loader *l)
+{
+	if (!l)
+		return;
+	unload(l);
+	free(l);
+}
+
+char loader_tier(const struct loader *l)
+{
+	return l->tier;
+}
+
+/* --- the maps --- */
+
+void loader_set_targets(struct loader *l, const uint32_t *tgids, unsigned int n)
+{
+	uint32_t *t = l->skel->bss->targets;
+
+	n = VU_MIN(n, LOADER_TARGETS);
+	/* A program that runs meanwhile sees a list that is complete or ends early. */
+	for (unsigned int i = 0; i < n; i++)
+		__atomic_store_n(&t[i], tgids[i], __ATOMIC_RELEASE);
+	for (unsigned int i = n; i <= LOADER_TARGETS; i++)
+		__atomic_store_n(&t[i], 0, __ATOMIC_RELEASE);
+}
+
+static int update(const struct bpf_map *map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) ? -errno : 0;
+}
+
+int loader_watch(struct loader *l, uint64_t ctx, const struct watch *w)
+{
+	return update(l->skel->maps.watched, &ctx, w);
+}
+
+int loader_unwatch(struct loader *l, uint64_t ctx)
+{
+	return bpf_map_delete_elem(bpf_map__fd(l->skel->maps.watched), &ctx) ? -errno : 0;
+}
+
+int loader_set_notify(struct loader *l, const struct notify_key *key, uint32_t queue)
+{
+	return update(l->skel->maps.notifies, key, &queue);
+}
+
+int loader_set_group(struct loader *l, uint32_t tgid, const struct group *g)
+{
+	return update(l->skel->maps.groups, &tgid, g);
+}
+
+struct qstate *loader_queue(struct loader *l, uint32_t queue)
+{
+	return queue < l->max_queues ? (struct qstate *)l->queues + queue : NULL;
+}
+
+const struct hist *loader_hist(struct loader *l, uint32_t queue, enum stage stage)
+{
+	return queue < l->max_queues
+		       ? (const struct hist *)l->hists + (size_t)queue * ST_STAGES + stage
+		       : NULL;
+}
+
+void loader_set_slow(struct loader *l, uint64_t ns)
+{
+	__atomic_store_n(&l->skel->data->slow_ns, ns, __ATOMIC_RELAXED);
+}
+
+int loader_poll(struct loader *l, int ms, event_fn *fn, void *opaque)
+{
+	int n;
+
+	l->fn = fn;
+	l->opaque = opaque;
+	n = ring_buffer__poll(l->ring, ms);
+	return n == -EINTR ? 0 : n;
+}
+
+int loader_epoll_fd(const struct loader *l)
+{
+	return ring_buffer__epoll_fd(l->ring);
+}
+
+void loader_stat(struct loader *l, enum ev_kind kind, struct probe_stat *out)
+{
+	int n = libbpf_num_possible_cpus();
+	struct probe_stat *per_cpu;
+	uint32_t key = kind;
+
+	*out = (struct probe_stat){0};
+	per_cpu = n > 0 ? calloc(n, sizeof(*per_cpu)) : NULL;
+	if (!per_cpu || bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.stats), &key, per_cpu))
+		n = 0;
+	for (int i = 0; i < n; i++) {
+		out->hits += per_cpu[i].hits;
+		out->drops += per_cpu[i].drops;
+	}
+	free(per_cpu);
+}
+
+void loader_report(struct loader *l, unsigned int probe, struct probe_report *out)
+{
+	const struct bpf_program *p =
+		bpf_object__find_program_by_name(l->skel->obj, probes[probe].program);
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof(info);
+	int fd = bpf_program__fd(p);
+
+	*out = (struct probe_report){.state = l->states[probe]};
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+		return;
+	out->runs = info.run_cnt;
+	out->run_ns = info.run_time_ns;
+	out->missed = info.recursion_misses;
+	out->insns = info.verified_insns;
+}
+
+/* --- the points inside libvu --- */
+
+static const char *point_name(const char *program)
+{
+	return program + strlen("usdt_");
+}
+
+int loader_attach_libvu(struct loader *l, pid_t pid)
+{
+	char path[4096];
+	int n = 0;
+
+	if (!libvu_points_find(pid, path, sizeof(path)))
+		return 0;
+	for (unsigned int i = 0; i < nprobes && l->nusdt < MAX_USDT; i++) {
+		struct bpf_program *p;
+		struct bpf_link *link;
+
+		if (probes[i].tier != 'D')
+			continue;
+		p = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
+		link = bpf_program__attach_usdt(p, pid, path, "vu",
+						point_name(probes[i].program), NULL);
+		if (!link) {
+			l->states[i] = PROBE_REFUSED;
+			continue;
+		}
+		l->states[i] = PROBE_ATTACHED;
+		l->usdt[l->nusdt++] = link;
+		n++;
+	}
+	return n;
+}

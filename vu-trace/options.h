@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line, and what all commands say. */
+#ifndef VU_TRACE_OPTIONS_H
+#define VU_TRACE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/util.h"
+
+enum {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1, /* or unhealthy */
+	EXIT_USAGE = 2,
+};
+
+#define MAX_PIDS   32
+#define MAX_RANGES 32
+
+struct options {
+	/* Selectors. */
+	uint32_t pids[MAX_PIDS];
+	unsigned int npids;
+	const char *socket;
+	const char *vm;
+	const char *device;
+	const char *role;
+	struct {
+		uint32_t first, last;
+	} queues[MAX_RANGES];
+	unsigned int nqueues;
+	/* How. */
+	double interval; /* seconds; 0: not given */
+	double duration;
+	uint64_t count;
+	uint64_t min_ns;
+	uint32_t sample;
+	uint32_t kinds; /* bit per event kind; 0: not given */
+	uint32_t ring_bytes;
+	const char *trigger;
+	char tier;
+	bool no_syscalls;
+	bool watch;
+	bool all;
+	bool yes;
+	int verbose;
+	/* What comes out. */
+	const char *output;
+	bool json, dot, csv, chrome, heat;
+	bool list_probes;
+	/* Words behind the command. */
+	char **args;
+	int nargs;
+};
+
+struct command {
+	const char *name;
+	int (*run)(const struct options *o);
+	const char *args;
+	const char *help;
+};
+
+int cmd_map(const struct options *o);
+int cmd_stream(const struct options *o);
+int cmd_lat(const struct options *o);
+int cmd_stuck(const struct options *o);
+int cmd_record(const struct options *o);
+int cmd_report(const struct options *o);
+int cmd_export(const struct options *o);
+int cmd_poke(const struct options *o);
+int cmd_check(const struct options *o);
+int list_probes(const struct options *o);
+
+/* "vu-trace: ..." on standard error. */
+void say(const char *fmt, ...) VU_PRINTF(1, 2);
+
+/* "500ms", "2s", "0.5", "10us" in seconds; false: it is none. */
+bool parse_seconds(const char *text, double *out);
+
+#endif

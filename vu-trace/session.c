@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Follows queues as they come and go.  The main thread. */
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "format.h"
+
+#define LOOKS	     3
+#define FOLLOW_NS    1000000000ULL
+#define SPARE_QUEUES 64
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int sig)
+{
+	if (signals++)
+		_exit(128 + sig);
+}
+
+void catch_signals(void)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+bool interrupted(void)
+{
+	return signals;
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* --- which queues --- */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool selects_process(const struct options *o, const struct queue *q)
+{
+	for (unsigned int i = 0; i < o->npids; i++) {
+		if (o->pids[i] == q->vmm || o->pids[i] == q->backend)
+			return true;
+	}
+	return !o->npids;
+}
+
+static bool selects_index(const struct options *o, const struct queue *q)
+{
+	for (unsigned int i = 0; i < o->nqueues; i++) {
+		if (q->index >= o->queues[i].first && q->index <= o->queues[i].last)
+			return true;
+	}
+	return !o->nqueues;
+}
+
+static bool selects_device(const struct options *o, const struct queue *q)
+{
+	char number[16];
+
+	if (!o->device)
+		return true;
+	snprintf(number, sizeof(number), "%u", q->device);
+	return !strcmp(o->device, number) || !strcmp(o->device, q->name) ||
+	       !strcmp(o->device, base_name(q->name));
+}
+
+bool session_selects(const struct session *s, const struct queue *q)
+{
+	const struct options *o = s->opt;
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%u", q->vmm);
+	if (o->vm && strcmp(o->vm, world_vm(s->world, q->vmm)) && strcmp(o->vm, pid))
+		return false;
+	if (o->socket && strcmp(o->socket, q->name) &&
+	    strcmp(base_name(o->socket), base_name(q->name)))
+		return false;
+	return selects_process(o, q) && selects_index(o, q) && selects_device(o, q);
+}
+
+static void name_slot(const struct session *s, struct slot_info *info)
+{
+	const struct queue *q = &info->queue;
+	const char *vm = world_vm(s->world, q->vmm);
+	char vm_pid[32], device[16];
+
+	snprintf(vm_pid, sizeof(vm_pid), "%u", q->vmm);
+	snprintf(device, sizeof(device), "%u", q->device);
+	snprintf(info->name, sizeof(info->name), "%.31s:%.40s:%u", *vm ? vm : vm_pid,
+		 q->name[0] ? base_name(q->name) : device, q->index);
+}
+
+const char *session_queue_name(const struct session *s, uint32_t slot)
+{
+	return slot < s->nslots ? s->slots[slot].name : "";
+}
+
+unsigned int session_selected(const struct session *s)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < s->nslots; i++)
+		n += s->slots[i].selected && s->slots[i].present;
+	return n;
+}
+
+/* --- telling the kernel --- */
+
+static bool wants_role(const struct session *s, const char *role)
+{
+	return !s->opt->role || !strcmp(s->opt->role, role);
+}
+
+static void watch_end(struct session *s, uint32_t slot, uint64_t *known, const struct end *e,
+		      uint8_t role, bool wanted)
+{
+	uint64_t obj = wanted ? e->obj : 0;
+	struct watch w = {.queue = slot, .id = e->id, .role = role};
+
+	if (*known && *known != obj)
+		(void)loader_unwatch(s->loader, *known);
+	*known = obj;
+	if (obj && loader_watch(s->loader, obj, &w))
+		say("%s: no room to watch it", session_queue_name(s, slot));
+}
+
+static void watch_slot(struct session *s, uint32_t slot)
+{
+	struct slot_info *info = &s->slots[slot];
+	struct qstate *q = loader_queue(s->loader, slot);
+	bool on = info->selected && info->present;
+
+	if (!q)
+		return;
+	if (on && info->kick_obj != info->queue.kick.obj) {
+		/* What was in the counter before is no kick of ours. */
+		info->kick_before = info->queue.kick.count;
+		__atomic_store_n(&q->pending, info->queue.kick.count, __ATOMIC_RELAXED);
+		q->vmm = info->queue.vmm;
+		q->backend = info->queue.backend;
+	}
+	watch_end(s, slot, &info->kick_obj, &info->queue.kick, ROLE_KICK,
+		  on && wants_role(s, "kick"));
+	watch_end(s, slot, &info->call_obj, &info->queue.call, ROLE_CALL,
+		  on && wants_role(s, "call"));
+}
+
+static void add_target(uint32_t *targets, unsigned int *n, uint32_t tgid)
+{
+	for (unsigned int i = 0; i < *n; i++) {
+		if (targets[i] == tgid)
+			return;
+	}
+	if (*n < LOADER_TARGETS)
+		targets[(*n)++] = tgid;
+}
+
+static void set_targets(struct session *s)
+{
+	uint32_t targets[LOADER_TARGETS];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < s->opt->npids; i++)
+		add_target(targets, &n, s->opt->pids[i]);
+	for (uint32_t i = 0; i < s->nslots; i++) {
+		if (!s->slots[i].selected || !s->slots[i].present)
+			continue;
+		add_target(targets, &n, s->slots[i].queue.backend);
+		add_target(targets, &n, s->slots[i].queue.vmm);
+	}
+	loader_set_targets(s->loader, targets, n);
+}
+
+static void set_groups(struct session *s)
+{
+	for (uint32_t i = 0; i < s->nslots; i++) {
+		uint32_t tgid = s->slots[i].queue.backend;
+		struct group g = {0};
+
+		for (uint32_t j = 0; j < s->nslots && g.n < GROUP_MAX; j++) {
+			const struct slot_info *info = &s->slots[j];
+
+			if (!info->kick_obj || info->queue.backend != tgid)
+				continue;
+			/* The first of a process sets its group, once. */
+			if (j < i && !g.n)
+				break;
+			g.queue[g.n] = j;
+			g.ctx[g.n++] = info->kick_obj;
+		}
+		if (g.n)
+			(void)loader_set_group(s->loader, tgid, &g);
+	}
+}
+
+static void set_notifies(struct session *s)
+{
+	const struct found *f = world_found(s->world);
+
+	for (size_t i = 0; i < f->nrecs; i++) {
+		const struct scan_rec *r = &f->recs[i];
+		struct notify_key key = {.tgid = r->tgid};
+
+		if (r->what != SCAN_IOEVENTFD)
+			continue;
+		key.bus = r->ioeventfd.bus == SCAN_BUS_PIO ? 0 : 1;
+		key.addr = r->ioeventfd.addr;
+		key.match = r->ioeventfd.wildcard ? NOTIFY_ANY : r->ioeventfd.match;
+		for (uint32_t j = 0; j < s->nslots; j++) {
+			if (s->slots[j].kick_obj == r->obj)
+				(void)loader_set_notify(s->loader, &key, j);
+		}
+	}
+}
+
+static void attach_libvu(struct session *s, uint32_t pid)
+{
+	for (unsigned int i = 0; i < s->nlibvu; i++) {
+		if (s->libvu_pids[i] == pid)
+			return;
+	}
+	if (s->nlibvu == MAX_PIDS)
+		return;
+	s->libvu_pids[s->nlibvu++] = pid;
+	(void)loader_attach_libvu(s->loader, pid);
+}
+
+/* --- looking again --- */
+
+static int grow_slots(struct session *s)
+{
+	uint32_t n = world_slots(s->world);
+	struct slot_info *bigger;
+
+	if (n <= s->nslots)
+		return 0;
+	bigger = realloc(s->slots, n * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	memset(bigger + s->nslots, 0, (n - s->nslots) * sizeof(*bigger));
+	s->slots = bigger;
+	s->nslots = n;
+	return 0;
+}
+
+static void take_topo(struct session *s)
+{
+	const struct topo *t = world_topo(s->world);
+
+	for (uint32_t i = 0; i < s->nslots; i++)
+		s->slots[i].present = false;
+	for (size_t i = 0; i < t->nqueues; i++) {
+		struct slot_info *info = &s->slots[t->queues[i].slot];
+
+		info->queue = t->queues[i];
+		info->present = true;
+		info->selected = session_selects(s, &info->queue);
+		name_slot(s, info);
+	}
+}
+
+static int look(struct session *s, unsigned int looks)
+{
+	int ret = world_look(s->world, looks);
+
+	if (!ret)
+		ret = grow_slots(s);
+	if (ret)
+		return ret;
+	take_topo(s);
+	if (!s->loader)
+		return 0;
+	for (uint32_t i = 0; i < s->nslots; i++)
+		watch_slot(s, i);
+	set_groups(s);
+	set_notifies(s);
+	set_targets(s);
+	for (uint32_t i = 0; i < s->nslots; i++) {
+		if (s->slots[i].selected && s->slots[i].present)
+			attach_libvu(s, s->slots[i].queue.backend);
+	}
+	return 0;
+}
+
+int session_update(struct session *s)
+{
+	s->table_changed = false;
+	return look(s, 1);
+}
+
+/* --- begin and end --- */
+
+static int say_no_bpf(int err)
+{
+	say("BPF cannot be used: %s; 'vu-trace check' tells more, --tier=E does without",
+	    strerror(-err));
+	return EXIT_FAILED;
+}
+
+static int open_loader(struct session *s, struct load_options *o)
+{
+	char why[256];
+	int ret;
+
+	o->tier = s->opt->tier;
+	o->no_syscalls = s->opt->no_syscalls;
+	o->ring_bytes = s->opt->ring_bytes;
+	o->min_ns = s->opt->min_ns;
+	o->sample = s->opt->sample;
+	o->eventfd_fops = world_fops(s->world);
+	o->max_queues = world_slots(s->world) + SPARE_QUEUES;
+	ret = loader_new(&s->loader, o, why, sizeof(why));
+	if (ret) {
+		say("%s", why);
+		return EXIT_FAILED;
+	}
+	s->tier = loader_tier(s->loader);
+	if (s->tier == 'C' && !o->no_syscalls)
+		say("tier C: every system call of every process is some 70 ns slower meanwhile "
+		    "(--no-syscalls: not, but reads and writes are not seen)");
+	return -1;
+}
+
+/* A process that was asked for and is not there, or has nothing. */
+static int check_pids(const struct session *s)
+{
+	for (unsigned int i = 0; i < s->opt->npids; i++) {
+		struct vu__proc_stat st;
+		uint32_t pid = s->opt->pids[i];
+		const struct found *f = world_found(s->world);
+		bool any = false;
+
+		if (vu__proc_stat(world_proc(s->world), pid, 0, &st)) {
+			say("process %u: there is none", pid);
+			return EXIT_FAILED;
+		}
+		for (size_t j = 0; j < f->nrecs && !any; j++)
+			any = f->recs[j].what == SCAN_EVENTFD && f->recs[j].tgid == pid;
+		if (!any && !s->loader) {
+			say("process %u (%s): has no eventfds", pid, st.comm);
+			return EXIT_FAILED;
+		}
+	}
+	return -1;
+}
+
+int session_open(struct session *s, const struct options *opt, struct load_options *o)
+{
+	int ret;
+
+	*s = (struct session){.opt = opt, .tier = 'E', .begun_ns = now_ns()};
+	catch_signals();
+	ret = world_new(&s->world, opt->tier != 'E');
+	if (ret && opt->tier == 0 && !o)
+		ret = world_new(&s->world, false);
+	if (ret)
+		return say_no_bpf(ret);
+	ret = look(s, LOOKS);
+	if (ret) {
+		say("looking at processes: %s", strerror(-ret));
+		return EXIT_FAILED;
+	}
+	ret = check_pids(s);
+	if (ret < 0 && o && opt->tier != 'E')
+		ret = open_loader(s, o);
+	if (ret >= 0)
+		return ret;
+	if (s->loader && session_update(s)) {
+		say("looking at processes: %s", strerror(-ret));
+		return EXIT_FAILED;
+	}
+	s->begun_ns = now_ns();
+	return -1;
+}
+
+void session_close(struct session *s)
+{
+	loader_free(s->loader);
+	world_free(s->world);
+	free(s->slots);
+}
+
+/* --- running --- */
+
+struct dispatch {
+	struct session *s;
+	event_fn *fn;
+	void *opaque;
+};
+
+static void on_event(void *opaque, const struct event *e, size_t size)
+{
+	struct dispatch *d = opaque;
+
+	if (e->kind == EV_TABLE) {
+		world_add_message(d->s->world, e);
+		d->s->table_changed = true;
+		if (d->s->opt->kinds && !(d->s->opt->kinds & 1U << EV_TABLE))
+			return;
+	}
+	d->fn(d->opaque, e, size);
+}
+
+bool session_run(struct session *s, int ms, event_fn *fn, void *opaque)
+{
+	struct dispatch d = {s, fn, opaque};
+	static uint64_t followed;
+	uint64_t now;
+
+	if (loader_poll(s->loader, ms, on_event, &d) < 0)
+		return false;
+	now = now_ns();
+	if (s->table_changed || now - followed > FOLLOW_NS) {
+		followed = now;
+		if (session_update(s))
+			return false;
+	}
+	if (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)
+		return false;
+	return !interrupted() && !s->done;
+}
+
+bool session_say_losses(const struct session *s)
+{
+	bool lost = false;
+
+	for (unsigned int k = 1; k < EV_KINDS; k++) {
+		struct probe_stat st;
+
+		loader_stat(s->loader, k, &st);
+		if (!st.drops)
+			continue;
+		say("%s: %llu of %llu events lost, the buffer was full (--buffer, --sample, --kinds)",
+		    kind_name(k), (unsigned long long)st.drops, (unsigned long long)st.hits);
+		lost = true;
+	}
+	for (unsigned int i = 0; i < nprobes; i++) {
+		struct probe_report r;
+
+		loader_report(s->loader, i, &r);
+		if (!r.missed)
+			continue;
+		say("%s: skipped %llu times by the kernel, counts are too low",
+		    probes[i].program, (unsigned long long)r.missed);
+		lost = true;
+	}
+	return lost;
+}

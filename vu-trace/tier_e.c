@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tier E: looks at the counters of eventfds in /proc.  A counter that has changed was
+ * signalled or read; what came and went between two looks is not seen.  The main thread.
+ */
+#include "tier_e.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_S 0.05
+#define MIN_S	  0.01
+#define MAX_S	  1
+
+/* What a counter was at the last look. */
+struct seen {
+	uint64_t kick, call;
+};
+
+static bool count_now(const struct session *s, const struct queue *q, const struct end *e,
+		      uint64_t *count)
+{
+	int64_t id;
+
+	return e->obj && e->backend_fd >= 0 &&
+	       !vu__proc_eventfd(world_proc(s->world), q->backend, e->backend_fd, &id, count) &&
+	       id == e->id;
+}
+
+static void event(uint32_t slot, const struct queue *q, uint8_t kind, uint8_t role,
+		  uint64_t value, event_fn *fn, void *opaque)
+{
+	struct event e = {.ts = now_ns(),
+			  .value = value,
+			  .queue = slot,
+			  .tgid = kind == EV_READ || kind == EV_CALL ? q->backend : q->vmm,
+			  .kind = kind,
+			  .tier = TIER_POLL,
+			  .role = role};
+
+	e.tid = e.tgid;
+	fn(opaque, &e, sizeof(e));
+}
+
+static void look(const struct session *s, uint32_t slot, struct seen *seen, event_fn *fn,
+		 void *opaque)
+{
+	const struct queue *q = &s->slots[slot].queue;
+	uint64_t n;
+
+	if (count_now(s, q, &q->kick, &n) && n != seen->kick) {
+		if (n > seen->kick)
+			event(slot, q, EV_SIGNAL, ROLE_KICK, n - seen->kick, fn, opaque);
+		else
+			event(slot, q, EV_READ, ROLE_KICK, seen->kick - n, fn, opaque);
+		seen->kick = n;
+	}
+	if (count_now(s, q, &q->call, &n) && n != seen->call) {
+		if (n > seen->call)
+			event(slot, q, EV_CALL, ROLE_CALL, n - seen->call, fn, opaque);
+		else
+			event(slot, q, EV_CONSUME, ROLE_CALL, seen->call - n, fn, opaque);
+		seen->call = n;
+	}
+}
+
+void poll_queues(struct session *s, event_fn *fn, void *opaque)
+{
+	double interval = s->opt->interval ? s->opt->interval : DEFAULT_S;
+	struct seen *seen = NULL;
+	uint32_t n = 0;
+	uint64_t followed = 0, nap;
+	struct timespec ts;
+
+	interval = VU_MIN(VU_MAX(interval, MIN_S), MAX_S);
+	nap = interval * 1e9;
+	ts = (struct timespec){.tv_sec = nap / 1000000000, .tv_nsec = nap % 1000000000};
+	while (!interrupted() && !s->done) {
+		uint64_t now = now_ns();
+
+		if (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)
+			break;
+		if (now - followed > 1000000000) {
+			followed = now;
+			if (session_update(s))
+				break;
+		}
+		if (s->nslots > n) {
+			struct seen *bigger = realloc(seen, s->nslots * sizeof(*bigger));
+
+			if (!bigger)
+				break;
+			seen = bigger;
+			for (; n < s->nslots; n++)
+				seen[n] = (struct seen){s->slots[n].queue.kick.count,
+							s->slots[n].queue.call.count};
+		}
+		for (uint32_t i = 0; i < s->nslots; i++) {
+			if (s->slots[i].selected && s->slots[i].present)
+				look(s, i, &seen[i], fn, opaque);
+		}
+		nanosleep(&ts, NULL);
+	}
+	free(seen);
+}

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the programs of all tiers share: the maps, and what an event means for its queue.
+ *
+ * A round is one service of a queue: the first kick after the queue was last read, the
+ * wake-up, the read, the work, the call.  The signaller's side is in `at', written by
+ * whoever signals and wakes; a read moves it to `served', which is the worker's.
+ */
+#ifndef VU_TRACE_TRACE_BPF_H
+#define VU_TRACE_TRACE_BPF_H
+
+#include "kernel.bpf.h"
+
+#include "event.h"
+
+#define EAGAIN 11
+
+/* --- set before loading: constants to the verifier, which drops what they switch off --- */
+
+const volatile __u32 want_kinds;    /* bit per kind: these go to the ring buffer */
+const volatile __u64 min_ns;	    /* rounds shorter than this are not handed over */
+const volatile __u32 sample = 1;    /* one round of so many is handed over */
+const volatile bool want_stages;    /* fill the histograms */
+const volatile bool want_sampling;  /* tell signals from the eventfds' counts: tier C */
+const volatile __u64 eventfd_fops;  /* from the scan */
+const volatile __u8 tier_eventfd;   /* the tier of the eventfds' own programs */
+
+/* --- set while running --- */
+
+#define MAX_TARGETS 32
+__u32 targets[MAX_TARGETS]; /* tgids; 0 ends the list */
+__u64 slow_ns = ~0ULL;	    /* rounds at least so long are handed over, the slowest */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct watch);
+} watched SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct qstate);
+} queues SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 64 * ST_STAGES);
+	__type(key, __u32);
+	__type(value, struct hist);
+} hists SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct group);
+} groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct notify_key);
+	__type(value, __u32);
+} notifies SEC(".maps");
+
+/* A thread that was woken, and when it ran. */
+struct run {
+	__u64 woken;
+	__u64 run;
+	__u32 queue;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct run);
+} runs SEC(".maps");
+
+/* What a task is in the middle of. */
+struct op {
+	__u64 ctx; /* the eventfd it signals */
+	__u64 ts;
+	__u32 queue;
+	__u32 request; /* a message whose payload is still to come */
+	__s32 sock;
+	__s32 fd;
+	__u8 role;
+	__u8 signalling;
+	__u8 pad[6];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct op);
+} ops SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EV_KINDS);
+	__type(key, __u32);
+	__type(value, struct probe_stat);
+} stats SEC(".maps");
+
+/* --- small things --- */
+
+static __always_inline void add(__u64 *n, __u64 v)
+{
+	__sync_fetch_and_add(n, v);
+}
+
+/* True for the processes that are looked at. */
+static __always_inline bool is_target(__u32 tgid)
+{
+	for (int i = 0; i < MAX_TARGETS; i++) {
+		__u32 t = targets[i];
+
+		if (t == tgid)
+			return true;
+		if (!t)
+			return false;
+	}
+	return false;
+}
+
+static __always_inline struct op *task_op(void)
+{
+	return bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+/* The watch of an eventfd; its id tells whether it is still the same one. */
+static __always_inline struct watch *watch_of(__u64 ctx)
+{
+	struct watch *w = bpf_map_lookup_elem(&watched, &ctx);
+	struct eventfd_ctx *p = (void *)ctx;
+
+	if (!w)
+		return NULL;
+	if (w->id >= 0 && bpf_core_field_exists(p->id) && BPF_CORE_READ(p, id) != w->id)
+		return NULL;
+	return w;
+}
+
+static __always_inline __u64 count_of(__u64 ctx)
+{
+	return BPF_CORE_READ((struct eventfd_ctx *)ctx, count);
+}
+
+/* The eventfd behind a file, 0 if it is none. */
+static __always_inline __u64 ctx_of_file(struct file *file)
+{
+	if (!file || (__u64)BPF_CORE_READ(file, f_op) != eventfd_fops)
+		return 0;
+	return (__u64)BPF_CORE_READ(file, private_data);
+}
+
+static __always_inline __u64 ctx_of_fd(__u32 fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct file **table, *file = NULL;
+
+	if (fd >= task->files->fdt->max_fds)
+		return 0;
+	table = task->files->fdt->fd;
+	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
+	return ctx_of_file(file);
+}
+
+/* --- histograms --- */
+
+static __always_inline __u32 bucket_of(__u64 v)
+{
+	__u32 top = 0, n;
+
+	if (v < HIST_SUB)
+		return v;
+	if (v >> HIST_TOP_BIT)
+		return HIST_BUCKETS - 1;
+#define STEP(bits)                                                                       \
+	n = (v >> (top + (bits)) != 0) * (bits);                                         \
+	top += n
+	STEP(32);
+	STEP(16);
+	STEP(8);
+	STEP(4);
+	STEP(2);
+	STEP(1);
+#undef STEP
+	return (top - HIST_SUB_BITS + 1) * HIST_SUB +
+	       ((v >> (top - HIST_SUB_BITS)) & (HIST_SUB - 1));
+}
+
+static __always_inline void measure(__u32 queue, enum stage stage, __u64 from, __u64 to)
+{
+	__u32 key = queue * ST_STAGES + stage, b;
+	struct hist *h;
+	__u64 v;
+
+	if (!want_stages || !from || to < from)
+		return;
+	h = bpf_map_lookup_elem(&hists, &key);
+	if (!h)
+		return;
+	v = to - from;
+	b = bucket_of(v);
+	if (b < HIST_BUCKETS)
+		add(&h->bucket[b], 1);
+	add(&h->count, 1);
+	add(&h->sum, v);
+	if (v > h->max)
+		h->max = v;
+}
+
+/* --- events --- */
+
+static __always_inline struct probe_stat *stat_of(__u32 kind)
+{
+	return bpf_map_lookup_elem(&stats, &kind);
+}
+
+static __always_inline void fill(struct event *e, __u8 kind, __u8 tier, __u8 role,
+				 __u32 queue, __u64 ts, __u64 value)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	e->ts = ts;
+	e->value = value;
+	e->queue = queue;
+	e->tgid = id >> 32;
+	e->tid = id;
+	e->other = 0;
+	e->aux = 0;
+	e->kind = kind;
+	e->tier = tier;
+	e->role = role;
+	e->flags = 0;
+}
+
+static __always_inline void hand_over(const struct event *e)
+{
+	struct probe_stat *s = stat_of(e->kind);
+
+	if (s)
+		s->hits++;
+	if (!(want_kinds & 1U << e->kind))
+		return;
+	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e), 0) && s)
+		s->drops++;
+}
+
+/* Whether the round under way is one of those that are handed over. */
+static __always_inline bool sampled(const struct qstate *q)
+{
+	return sample <= 1 || q->round % sample == 0;
+}
+
+static __always_inline void report(struct qstate *q, struct event *e)
+{
+	add(&q->n[e->kind], 1);
+	if (sampled(q))
+		hand_over(e);
+}
+
+static __always_inline struct qstate *state_of(__u32 queue)
+{
+	return bpf_map_lookup_elem(&queues, &queue);
+}
+
+/* --- what events mean --- */
+
+static __always_inline void on_notify(__u32 queue, __u64 ts, __u64 value, __u8 tier)
+{
+	struct qstate *q = state_of(queue);
+	struct event e;
+
+	if (!q)
+		return;
+	__sync_val_compare_and_swap(&q->at[PT_NOTIFY], 0, ts);
+	fill(&e, EV_NOTIFY, tier, ROLE_KICK, queue, ts, value);
+	e.flags = EVF_IN_KERNEL;
+	report(q, &e);
+}
+
+static __always_inline void on_kick(struct qstate *q, __u32 queue, __u64 ts, __u64 value,
+				    __u8 tier, __u8 flags)
+{
+	struct event e;
+
+	add(&q->kicks, value);
+	if (flags & EVF_IN_KERNEL)
+		add(&q->in_kernel, 1);
+	if (!__sync_val_compare_and_swap(&q->at[PT_SIGNAL], 0, ts))
+		add(&q->round, 1);
+	fill(&e, EV_SIGNAL, tier, ROLE_KICK, queue, ts, value);
+	e.flags = flags;
+	report(q, &e);
+}
+
+/*
+ * Counts what was signalled unseen: what is in the counter beyond what is known of.  Two
+ * may find the same at a time, only one counts it.
+ */
+static __always_inline void catch_up(struct qstate *q, __u32 queue, __u64 count, __u64 ts)
+{
+	__s64 known = q->pending, more = count - known;
+
+	if (want_sampling && more > 0 &&
+	    __sync_val_compare_and_swap(&q->pending, known, (__s64)count) == known)
+		on_kick(q, queue, ts, more, TIER_TRACEPOINT, EVF_IN_KERNEL);
+}
+
+static __always_inline void end_round(struct qstate *q, __u32 queue, __u8 tier, __u64 end,
+				      __u64 total)
+{
+	struct ev_round *r;
+	struct probe_stat *s = stat_of(EV_ROUND);
+
+	add(&q->n[EV_ROUND], 1);
+	if (s)
+		s->hits++;
+	if (total < slow_ns &&
+	    (!(want_kinds & 1U << EV_ROUND) || total < min_ns || !sampled(q)))
+		return;
+	r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	if (!r) {
+		if (s)
+			s->drops++;
+		return;
+	}
+	fill(&r->head, EV_ROUND, tier, ROLE_NONE, queue, end, total);
+	for (int i = 0; i < PT_POINTS; i++)
+		r->at[i] = q->served[i];
+	bpf_ringbuf_submit(r, 0);
+}
+
+/* The call, or the injection that followed at once, ends what the read began. */
+static __always_inline void on_call(struct qstate *q, __u32 queue, __u64 ts, __u64 value,
+				    __u8 tier, __u8 flags)
+{
+	struct event e;
+
+	q->caller = bpf_get_current_pid_tgid();
+	fill(&e, EV_CALL, tier, ROLE_CALL, queue, ts, value);
+	e.flags = flags;
+	report(q, &e);
+	if (q->served[PT_PUSH])
+		measure(queue, ST_PUSH_CALL, q->served[PT_PUSH], ts);
+	if (q->served[PT_READ] && !q->served[PT_CALL]) {
+		__u64 from = q->served[PT_NOTIFY] ?: q->served[PT_SIGNAL];
+
+		q->served[PT_CALL] = ts;
+		measure(queue, ST_READ_CALL, q->served[PT_READ], ts);
+		measure(queue, ST_SIGNAL_CALL, q->served[PT_SIGNAL], ts);
+		if (from && ts > from) {
+			measure(queue, ST_TOTAL, from, ts);
+			end_round(q, queue, tier, ts, ts - from);
+		}
+	} else {
+		q->served[PT_CALL] = ts;
+	}
+	q->served[PT_PUSH] = 0;
+}
+
+static __always_inline void on_inject(struct qstate *q, __u32 queue, __u64 ts, __u64 value,
+				      __u8 kind, __u8 tier)
+{
+	struct event e;
+
+	measure(queue, ST_CALL_INJECT, q->served[PT_CALL], ts);
+	q->served[PT_INJECT] = ts;
+	fill(&e, kind, tier, ROLE_CALL, queue, ts, value);
+	report(q, &e);
+}
+
+/* The read takes the round over from those who signal. */
+static __always_inline void begin_service(struct qstate *q, __u32 queue, __u64 ts,
+					  __u32 tid)
+{
+	__u64 notify = q->at[PT_NOTIFY], signal = q->at[PT_SIGNAL], wake = q->at[PT_WAKE];
+	__u64 run = 0;
+	struct run *r;
+
+	q->at[PT_NOTIFY] = 0;
+	q->at[PT_WAKE] = 0;
+	q->at[PT_SIGNAL] = 0;
+	if (wake) {
+		r = bpf_map_lookup_elem(&runs, &tid);
+		run = r && r->run >= wake ? r->run : 0;
+		measure(queue, ST_SIGNAL_WAKE, signal, wake);
+		measure(queue, ST_WAKE_RUN, wake, run);
+		measure(queue, ST_RUN_READ, run, ts);
+	} else {
+		add(&q->no_wake, 1);
+		measure(queue, ST_AWAKE_READ, signal, ts);
+	}
+	if (notify && notify <= signal)
+		measure(queue, ST_NOTIFY_SIGNAL, notify, signal);
+	q->served[PT_NOTIFY] = notify;
+	q->served[PT_SIGNAL] = signal;
+	q->served[PT_WAKE] = wake;
+	q->served[PT_RUN] = run;
+	q->served[PT_READ] = ts;
+	q->served[PT_POP] = 0;
+	q->served[PT_PUSH] = 0;
+	q->served[PT_CALL] = 0;
+	q->served[PT_INJECT] = 0;
+}
+
+/* @value: what was read; 0: nothing was there. */
+static __always_inline void on_read(struct qstate *q, __u32 queue, __u64 ts, __u64 value,
+				    __u8 tier)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct event e;
+
+	q->worker = tid;
+	if (value) {
+		catch_up(q, queue, value, ts);
+		add(&q->consumed, value);
+		add((__u64 *)&q->pending, -value);
+		add(&q->coalesced, value - 1);
+		begin_service(q, queue, ts, tid);
+	} else {
+		add(&q->empty_reads, 1);
+	}
+	fill(&e, EV_READ, tier, ROLE_KICK, queue, ts, value);
+	report(q, &e);
+}
+
+/* A signal to a watched eventfd, by a write or in the kernel. */
+static __always_inline void on_signal(__u64 ctx, __u64 value, __u8 tier, __u8 flags)
+{
+	__u64 ts = bpf_ktime_get_ns();
+	struct watch *w = watch_of(ctx);
+	struct qstate *q;
+	struct op *op;
+
+	if (!w)
+		return;
+	q = state_of(w->queue);
+	op = task_op();
+	if (!q)
+		return;
+	if (op) {
+		op->ctx = ctx;
+		op->ts = ts;
+		op->queue = w->queue;
+		op->role = w->role;
+	}
+	if (w->role == ROLE_KICK) {
+		add((__u64 *)&q->pending, value);
+		on_kick(q, w->queue, ts, value, tier, flags);
+	}
+	if (w->role == ROLE_CALL)
+		on_call(q, w->queue, ts, value, tier, flags);
+}
+
+/* A signal that was refused, since the counter is full: it has not happened. */
+static __always_inline void on_signal_failed(__u64 ctx, __u64 value)
+{
+	struct watch *w = watch_of(ctx);
+	struct qstate *q = w ? state_of(w->queue) : NULL;
+
+	if (!q)
+		return;
+	if (w->role == ROLE_CALL)
+		add(&q->failed_calls, 1);
+	else if (w->role == ROLE_KICK) {
+		add((__u64 *)&q->pending, -value);
+		add(&q->kicks, -value);
+	}
+}
+
+/* A read of a watched eventfd; -1 in @value: what it gave is to be reckoned. */
+static __always_inline void on_eventfd_read(__u64 ctx, long ret, __u64 value, __u8 tier)
+{
+	__u64 ts = bpf_ktime_get_ns();
+	struct watch *w = watch_of(ctx);
+	struct qstate *q = w ? state_of(w->queue) : NULL;
+
+	if (!q)
+		return;
+	if (ret > 0 && value == ~0ULL) {
+		__s64 left = count_of(ctx), known = q->pending;
+
+		value = known > left ? known - left : 1;
+	}
+	if (w->role == ROLE_KICK)
+		on_read(q, w->queue, ts, ret > 0 ? value : 0, tier);
+	else if (w->role == ROLE_CALL && ret > 0)
+		on_inject(q, w->queue, ts, value, EV_CONSUME, tier);
+}
+
+#endif

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Gathers what is found on this host.  The main thread. */
+#include "world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "scan_run.h"
+
+#define MAX_FACTS   4096
+#define LOOK_PAUSE_NS 15000000
+
+/* A growing array. */
+struct list {
+	void *at;
+	size_t n, size;
+};
+
+/* What a slot stands for, so that it stays when queues come and go. */
+struct slot {
+	uint32_t vmm, backend, device, index;
+};
+
+struct world {
+	struct vu__proc proc;
+	struct scanner *scanner;
+	struct scan_rec *recs;
+	size_t nrecs;
+	struct list procs, links, watches, facts, slots;
+	struct found found;
+	struct topo topo;
+};
+
+/* Room for one more element of @size bytes, zeroed; NULL without memory. */
+static void *append(struct list *l, size_t size)
+{
+	void *p;
+
+	if (l->n == l->size) {
+		p = realloc(l->at, (l->size * 2 + 16) * size);
+		if (!p)
+			return NULL;
+		l->at = p;
+		l->size = l->size * 2 + 16;
+	}
+	p = (char *)l->at + l->n++ * size;
+	memset(p, 0, size);
+	return p;
+}
+
+int world_new(struct world **out, bool bpf)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	int ret;
+
+	if (!w)
+		return -ENOMEM;
+	ret = vu__proc_open(&w->proc, NULL);
+	if (ret) {
+		free(w);
+		return ret;
+	}
+	if (bpf)
+		ret = scanner_new(&w->scanner);
+	if (ret) {
+		world_free(w);
+		return ret;
+	}
+	*out = w;
+	return 0;
+}
+
+void world_free(struct world *w)
+{
+	if (!w)
+		return;
+	topo_release(&w->topo);
+	scanner_free(w->scanner);
+	vu__proc_close(&w->proc);
+	free(w->recs);
+	free(w->procs.at);
+	free(w->links.at);
+	free(w->watches.at);
+	free(w->facts.at);
+	free(w->slots.at);
+	free(w);
+}
+
+bool world_has_bpf(const struct world *w)
+{
+	return w->scanner;
+}
+
+uint64_t world_fops(const struct world *w)
+{
+	return scanner_fops(w->scanner);
+}
+
+/* --- eventfds --- */
+
+/* Without BPF an eventfd's id stands for it; who sleeps in poll() is not seen. */
+static int scan_proc(struct world *w)
+{
+	struct list recs = {0};
+	pid_t *pids = NULL;
+	ssize_t n = vu__proc_pids(&w->proc, &pids);
+
+	if (n < 0)
+		return n;
+	for (ssize_t i = 0; i < n; i++) {
+		struct vu__proc_fds fds;
+
+		if (vu__proc_fds(&w->proc, pids[i], 1U << VU__FD_EVENTFD | 1U << VU__FD_KVM_VM, &fds))
+			continue;
+		for (size_t j = 0; j < fds.n; j++) {
+			struct scan_rec *r;
+
+			if (fds.fds[j].kind == VU__FD_EVENTFD && fds.fds[j].event < 0)
+				continue;
+			r = append(&recs, sizeof(*r));
+			if (!r)
+				break;
+			r->tgid = pids[i];
+			r->what = fds.fds[j].kind == VU__FD_EVENTFD ? SCAN_EVENTFD : SCAN_VM;
+			r->obj = fds.fds[j].event + 1;
+			if (r->what != SCAN_EVENTFD)
+				continue;
+			r->eventfd.fd = fds.fds[j].fd;
+			r->eventfd.id = fds.fds[j].event;
+			r->eventfd.count = fds.fds[j].count;
+		}
+		vu__proc_fds_release(&fds);
+	}
+	free(pids);
+	w->recs = recs.at;
+	w->nrecs = recs.n;
+	return 0;
+}
+
+static int scan(struct world *w)
+{
+	free(vu__steal_ptr(&w->recs));
+	w->nrecs = 0;
+	return w->scanner ? scanner_run(w->scanner, &w->recs, &w->nrecs) : scan_proc(w);
+}
+
+/* Who slept in poll() at an earlier look waits as well. */
+static void merge_waits(struct world *w, const struct scan_rec *old, size_t nold)
+{
+	for (size_t i = 0; i < w->nrecs; i++) {
+		struct scan_rec *r = &w->recs[i];
+
+		if (r->what != SCAN_EVENTFD)
+			continue;
+		for (size_t j = 0; j < nold; j++) {
+			const struct scan_rec *o = &old[j];
+
+			if (o->what != SCAN_EVENTFD || o->obj != r->obj ||
+			    o->tgid != r->tgid || o->eventfd.fd != r->eventfd.fd)
+				continue;
+			if (!r->eventfd.poller)
+				r->eventfd.poller = o->eventfd.poller;
+			break;
+		}
+	}
+}
+
+static int scan_more(struct world *w, unsigned int looks)
+{
+	struct timespec pause = {.tv_nsec = LOOK_PAUSE_NS};
+	int ret = scan(w);
+
+	for (unsigned int i = 1; i < looks && !ret; i++) {
+		struct scan_rec *old = vu__steal_ptr(&w->recs);
+		size_t nold = w->nrecs;
+
+		nanosleep(&pause, NULL);
+		ret = scan(w);
+		if (!ret)
+			merge_waits(w, old, nold);
+		free(old);
+	}
+	return ret;
+}
+
+/* --- processes --- */
+
+static bool has_record(const struct world *w, uint32_t tgid, enum scan_what what)
+{
+	for (size_t i = 0; i < w->nrecs; i++) {
+		if (w->recs[i].tgid == tgid && w->recs[i].what == what)
+			return true;
+	}
+	return false;
+}
+
+/* Whether it shares an eventfd with another process. */
+static bool shares(const struct world *w, uint32_t tgid)
+{
+	for (size_t i = 0; i < w->nrecs; i++) {
+		if (w->recs[i].what != SCAN_EVENTFD || w->recs[i].tgid != tgid)
+			continue;
+		for (size_t j = 0; j < w->nrecs; j++) {
+			if (w->recs[j].what == SCAN_EVENTFD && w->recs[j].tgid != tgid &&
+			    w->recs[j].obj == w->recs[i].obj)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool any_thread_runs(const struct world *w, pid_t pid)
+{
+	bool ret = false;
+	pid_t *tids = NULL;
+	ssize_t n = vu__proc_tids(&w->proc, pid, &tids);
+
+	for (ssize_t i = 0; i < n && !ret; i++) {
+		struct vu__proc_stat st;
+
+		ret = !vu__proc_stat(&w->proc, pid, tids[i], &st) && st.state == 'R';
+	}
+	free(tids);
+	return ret;
+}
+
+/* QEMU's -name: the text, or what "guest=" says. */
+static void read_vm_name(const struct world *w, struct found_proc *p)
+{
+	char line[16384];
+	ssize_t len = vu__proc_cmdline(&w->proc, p->tgid, line, sizeof(line));
+	const char *name = len > 0 ? vu__proc_option(line, len, "name", 0) : NULL;
+	char text[64];
+
+	if (!name)
+		return;
+	if (!vu__proc_suboption(name, "guest", text, sizeof(text)) &&
+	    !vu__proc_suboption(name, NULL, text, sizeof(text)))
+		return;
+	vu__proc_copy_text(p->vm, sizeof(p->vm), text, strlen(text));
+}
+
+static int find_procs(struct world *w)
+{
+	uint32_t last = 0;
+
+	w->procs.n = 0;
+	for (size_t i = 0; i < w->nrecs; i++) {
+		uint32_t tgid = w->recs[i].tgid;
+		struct vu__proc_stat st;
+		struct found_proc *p;
+
+		if (tgid == last)
+			continue;
+		last = tgid;
+		if (!shares(w, tgid) || vu__proc_stat(&w->proc, tgid, 0, &st))
+			continue;
+		p = append(&w->procs, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		p->tgid = tgid;
+		p->ppid = st.ppid;
+		memcpy(p->comm, st.comm, sizeof(p->comm));
+		p->vmm = has_record(w, tgid, SCAN_VM) || is_monitor_name(p->comm);
+		p->running = any_thread_runs(w, tgid);
+		if (p->vmm)
+			read_vm_name(w, p);
+	}
+	return 0;
+}
+
+/* --- what epoll sets watch --- */
+
+static int find_watches(struct world *w)
+{
+	const struct found_proc *procs = w->procs.at;
+
+	w->watches.n = 0;
+	for (size_t i = 0; i < w->procs.n; i++) {
+		struct vu__proc_fds fds;
+		int watched[4096];
+
+		if (vu__proc_fds(&w->proc, procs[i].tgid, 1U << VU__FD_EPOLL, &fds))
+			continue;
+		for (size_t j = 0; j < fds.n; j++) {
+			ssize_t n = vu__proc_epoll(&w->proc, procs[i].tgid, fds.fds[j].fd,
+						   watched, VU_ARRAY_SIZE(watched));
+
+			n = VU_MIN(n, (ssize_t)VU_ARRAY_SIZE(watched));
+			for (ssize_t k = 0; k < n; k++) {
+				struct found_watch *f = append(&w->watches, sizeof(*f));
+
+				if (!f)
+					break;
+				*f = (struct found_watch){procs[i].tgid, watched[k]};
+			}
+		}
+		vu__proc_fds_release(&fds);
+	}
+	return 0;
+}
+
+/* --- sockets --- */
+
+/* Who has a socket open, by inode. */
+struct holder {
+	uint64_t inode;
+	uint32_t tgid;
+};
+
+static int find_holders(struct world *w, struct list *holders)
+{
+	const struct found_proc *procs = w->procs.at;
+
+	for (size_t i = 0; i < w->procs.n; i++) {
+		struct vu__proc_fds fds;
+
+		if (vu__proc_fds(&w->proc, procs[i].tgid, 1U << VU__FD_SOCKET, &fds))
+			continue;
+		for (size_t j = 0; j < fds.n; j++) {
+			struct holder *h = append(holders, sizeof(*h));
+
+			if (!h)
+				break;
+			*h = (struct holder){fds.fds[j].inode, procs[i].tgid};
+		}
+		vu__proc_fds_release(&fds);
+	}
+	return 0;
+}
+
+static void find_links(struct world *w)
+{
+	struct list holders = {0};
+	struct vu__unix_table table;
+
+	w->links.n = 0;
+	if (vu__unix_table(&w->proc, 0, &table))
+		return;
+	find_holders(w, &holders);
+	for (size_t i = 0; i < holders.n; i++) {
+		const struct holder *a = (struct holder *)holders.at + i;
+		const struct vu__unix_entry *e = vu__unix_find(&table, a->inode);
+
+		for (size_t j = 0; e && e->peer && j < holders.n; j++) {
+			const struct holder *b = (struct holder *)holders.at + j;
+			struct found_link *l;
+
+			/* The accepted end has the listener's path; take each pair once. */
+			if (b->inode != e->peer || a->tgid == b->tgid || !e->s.path[0])
+				continue;
+			l = append(&w->links, sizeof(*l));
+			if (!l)
+				break;
+			l->server = a->tgid;
+			l->client = b->tgid;
+			memcpy(l->path, e->s.path, sizeof(l->path));
+		}
+	}
+	free(holders.at);
+	vu__unix_release(&table);
+}
+
+/* --- messages --- */
+
+#define INDEX_MASK 0xff
+#define NO_FD	   (1 << 8)
+
+/* The eventfd that @tgid has at @fd: only the present has it, so this is asked at once. */
+static const struct scan_rec *record_of(const struct world *w, uint32_t tgid, int32_t fd)
+{
+	for (size_t i = 0; i < w->nrecs; i++) {
+		const struct scan_rec *r = &w->recs[i];
+
+		if (r->what == SCAN_EVENTFD && r->tgid == tgid && r->eventfd.fd == fd)
+			return r;
+	}
+	return NULL;
+}
+
+void world_add_message(struct world *w, const struct event *e)
+{
+	const struct scan_rec *r;
+	struct found_fact *f = NULL;
+	uint16_t index = e->value & INDEX_MASK;
+
+	for (size_t i = 0; i < w->facts.n; i++) {
+		struct found_fact *old = (struct found_fact *)w->facts.at + i;
+
+		if (old->source == SRC_MESSAGE && old->backend == e->tgid &&
+		    old->role == e->role && old->index == index)
+			f = old;
+	}
+	if (f)
+		f->source = SRC_NONE; /* no more */
+	if (e->value & NO_FD || (int32_t)e->aux < 0 || scan(w))
+		return;
+	r = record_of(w, e->tgid, e->aux);
+	if (!r)
+		return;
+	if (!f && w->facts.n < MAX_FACTS)
+		f = append(&w->facts, sizeof(*f));
+	if (!f)
+		return;
+	*f = (struct found_fact){.backend = e->tgid,
+				 .device = NO_DEVICE,
+				 .obj = r->obj,
+				 .id = r->eventfd.id,
+				 .role = e->role,
+				 .source = SRC_MESSAGE,
+				 .index = index};
+}
+
+/* --- slots --- */
+
+static int give_slots(struct world *w)
+{
+	for (size_t i = 0; i < w->topo.nqueues; i++) {
+		struct queue *q = &w->topo.queues[i];
+		struct slot *s;
+		size_t j;
+
+		for (j = 0; j < w->slots.n; j++) {
+			s = (struct slot *)w->slots.at + j;
+			if (s->vmm == q->vmm && s->backend == q->backend &&
+			    s->device == q->device && s->index == q->index)
+				break;
+		}
+		if (j == w->slots.n) {
+			s = append(&w->slots, sizeof(*s));
+			if (!s)
+				return -ENOMEM;
+			*s = (struct slot){q->vmm, q->backend, q->device, q->index};
+		}
+		q->slot = j;
+	}
+	return 0;
+}
+
+int world_look(struct world *w, unsigned int looks)
+{
+	int ret = scan_more(w, looks);
+
+	if (!ret)
+		ret = find_procs(w);
+	if (!ret)
+		ret = find_watches(w);
+	if (ret)
+		return ret;
+	find_links(w);
+	w->found = (struct found){
+		.recs = w->recs,	   .nrecs = w->nrecs,
+		.procs = w->procs.at,	   .nprocs = w->procs.n,
+		.links = w->links.at,	   .nlinks = w->links.n,
+		.watches = w->watches.at,  .nwatches = w->watches.n,
+		.facts = w->facts.at,	   .nfacts = w->facts.n,
+	};
+	topo_release(&w->topo);
+	ret = topo_build(&w->found, &w->topo);
+	return ret ? ret : give_slots(w);
+}
+
+const struct topo *world_topo(const struct world *w)
+{
+	return &w->topo;
+}
+
+const struct found *world_found(const struct world *w)
+{
+	return &w->found;
+}
+
+uint32_t world_slots(const struct world *w)
+{
+	return w->slots.n;
+}
+
+static const struct found_proc *proc_of(const struct world *w, uint32_t tgid)
+{
+	const struct found_proc *p = w->procs.at;
+
+	for (size_t i = 0; i < w->procs.n; i++) {
+		if (p[i].tgid == tgid)
+			return &p[i];
+	}
+	return NULL;
+}
+
+const char *world_comm(const struct world *w, uint32_t tgid)
+{
+	const struct found_proc *p = proc_of(w, tgid);
+
+	return p ? p->comm : "?";
+}
+
+const char *world_vm(const struct world *w, uint32_t tgid)
+{
+	const struct found_proc *p = proc_of(w, tgid);
+
+	return p ? p->vm : "";
+}
+
+const struct vu__proc *world_proc(const struct world *w)
+{
+	return &w->proc;
+}
