@@ -64,6 +64,7 @@ int BPF_PROG(fexit_write, struct file *file, const char *buf, __u64 count, void 
 {
 	if (ret < 0)
 		on_signal_failed((__u64)file->private_data, user_value(buf));
+	signal_over();
 	return 0;
 }
 

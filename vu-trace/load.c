@@ -7,6 +7,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,10 +63,10 @@ const struct probe_info probes[] = {
 	{"ring_complete", "tp_btf io_uring_complete", "kick read by io_uring", 'C'},
 	{"waking", "tp_btf sched_waking", "who is woken; signals by the kernel, from the counts", 0},
 	{"switched", "tp_btf sched_switch", "when the woken thread runs", 0},
-	{"kvm_pio", "tp_btf kvm_pio", "the guest's store to a port", 0},
-	{"kvm_mmio", "tp_btf kvm_mmio", "the guest's store to memory", 0},
-	{"kvm_fast_mmio", "tp_btf kvm_fast_mmio", "the same, on the fast path", 0},
-	{"kvm_msi_set_irq", "tp_btf kvm_msi_set_irq", "the interrupt", 0},
+	{"kvm_pio", "raw_tp kvm_pio", "the guest's store to a port", 0},
+	{"kvm_mmio", "raw_tp kvm_mmio", "the guest's store to memory", 0},
+	{"kvm_fast_mmio", "raw_tp kvm_fast_mmio", "the same, on the fast path", 0},
+	{"kvm_msi_set_irq", "raw_tp kvm_msi_set_irq", "the interrupt", 0},
 	{"usdt_kick_read", "usdt vu:kick_read", "which queue a kick is of", 'D'},
 	{"usdt_pop", "usdt vu:pop", "element taken", 'D'},
 	{"usdt_push", "usdt vu:push", "element given back", 'D'},
@@ -100,8 +101,6 @@ static bool present(const struct kernel_types *t, const char *name)
 		return kernel_tracepoint_params(t, NULL, "io_uring_file_get", 0) == 2;
 	if (is(name, "ring_complete"))
 		return kernel_tracepoint_params(t, NULL, "io_uring_complete", 1) > 0;
-	if (!strncmp(name, "kvm_", 4))
-		return kernel_tracepoint_params(t, "kvm", name, -1) > 0;
 	return true;
 }
 
@@ -136,6 +135,37 @@ static void choose(struct loader *l, const struct load_options *o,
 }
 
 /* --- loading --- */
+
+/* The program that the kernel has refused last: libbpf tells it in words only. */
+static char refused[64];
+static bool verbose;
+
+static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+	va_list copy;
+
+	va_copy(copy, ap);
+	vsnprintf(line, sizeof(line), fmt, copy);
+	va_end(copy);
+	if (strstr(line, "failed to load"))
+		sscanf(line, "libbpf: prog '%63[^']'", refused);
+	if (verbose || (level == LIBBPF_WARN && getenv("VU_TRACE_DEBUG")))
+		return vfprintf(stderr, fmt, ap);
+	return 0;
+}
+
+void loader_set_verbose(bool on)
+{
+	verbose = on;
+	libbpf_set_print(on_libbpf);
+}
+
+/* Whether the tier can do without a program. */
+static bool optional(const struct loader *l, unsigned int probe)
+{
+	return probes[probe].tier != l->tier && !is(probes[probe].program, "waking");
+}
 
 static size_t round_to_page(size_t n)
 {
@@ -196,12 +226,13 @@ static int attach(struct loader *l)
 		struct bpf_program *p =
 			bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
 
-		if (probes[i].tier == 'D' || l->states[i] != PROBE_REFUSED)
+		if (probes[i].tier == 'D' || l->states[i] != PROBE_REFUSED ||
+		    !bpf_program__autoload(p))
 			continue;
 		l->links[i] = bpf_program__attach(p);
 		if (l->links[i])
 			l->states[i] = PROBE_ATTACHED;
-		else if (probes[i].tier == l->tier || is(probes[i].program, "waking"))
+		else if (!optional(l, i))
 			return -errno;
 	}
 	return 0;
@@ -222,17 +253,32 @@ static void unload(struct loader *l)
 	trace_bpf__destroy(vu__steal_ptr(&l->skel));
 }
 
-static int load_tier(struct loader *l, const struct load_options *o,
-		     const struct kernel_types *t, char tier)
+static int probe_of(const char *program)
+{
+	for (unsigned int i = 0; i < nprobes; i++) {
+		if (is(probes[i].program, program))
+			return i;
+	}
+	return -1;
+}
+
+/* Loads all programs but those in @without, bits by probe. */
+static int load_without(struct loader *l, const struct load_options *o,
+			const struct kernel_types *t, char tier, uint64_t without)
 {
 	int ret;
 
-	l->tier = tier;
 	l->skel = trace_bpf__open();
 	if (!l->skel)
 		return -errno;
 	configure(l, o, tier);
 	choose(l, o, t, tier);
+	for (unsigned int i = 0; i < nprobes; i++) {
+		if (vu__has_bit(without, i))
+			bpf_program__set_autoload(
+				bpf_object__find_program_by_name(l->skel->obj, probes[i].program),
+				false);
+	}
 	ret = trace_bpf__load(l->skel);
 	if (!ret)
 		ret = map_tables(l);
@@ -244,6 +290,24 @@ static int load_tier(struct loader *l, const struct load_options *o,
 	if (ret)
 		unload(l);
 	return ret;
+}
+
+/* A program that this kernel refuses, and that is not what the tier stands on, is left out. */
+static int load_tier(struct loader *l, const struct load_options *o,
+		     const struct kernel_types *t, char tier)
+{
+	uint64_t without = 0;
+	int ret, probe;
+
+	l->tier = tier;
+	while (true) {
+		refused[0] = '\0';
+		ret = load_without(l, o, t, tier, without);
+		probe = ret && refused[0] ? probe_of(refused) : -1;
+		if (probe < 0 || !optional(l, probe) || vu__has_bit(without, probe))
+			return ret;
+		without |= VU_BIT(probe);
+	}
 }
 
 /* Whether a tier is worth loading; a quiet try of its first point. */

@@ -26,6 +26,9 @@ struct load_options {
 
 struct loader;
 
+/* Before all else: whether libbpf's words, and the verifier's, go to standard error. */
+void loader_set_verbose(bool on);
+
 /*
  * Picks the best tier that this kernel takes, loads and attaches.  0; -errno and a
  * reason for a person in @why.

@@ -12,9 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bpf/libbpf.h>
-
 #include "format.h"
+#include "load.h"
 
 enum {
 	OPT_SOCKET = 256,
@@ -377,12 +376,6 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level;
-	return vfprintf(stderr, fmt, ap);
-}
-
 static int usage(void)
 {
 	fputs("Try 'vu-trace --help'.\n", stderr);
@@ -417,7 +410,7 @@ int main(int argc, char **argv)
 	}
 	o.args = argv + optind;
 	o.nargs = argc - optind;
-	libbpf_set_print(o.verbose > 1 ? on_libbpf : NULL);
+	loader_set_verbose(o.verbose > 1);
 	if (o.list_probes)
 		return list_probes(&o);
 	if (!command) {

@@ -10,9 +10,6 @@
 
 #include "trace.bpf.h"
 
-/* A signal by this task is what it wakes for, if it was just now. */
-#define OP_NS 50000
-
 static __always_inline void woken(struct qstate *q, __u32 queue, __u64 ts, __u32 tid)
 {
 	struct run r = {.woken = ts, .queue = queue};
@@ -40,8 +37,8 @@ int BPF_PROG(waking, struct task_struct *p)
 	if (!g)
 		return 0;
 	ts = bpf_ktime_get_ns();
-	op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
-	if (op && op->ctx && op->role == ROLE_KICK && ts - op->ts < OP_NS) {
+	op = signalling_op(ts, ROLE_KICK);
+	if (op) {
 		struct qstate *q = state_of(op->queue);
 
 		if (q)
@@ -88,7 +85,7 @@ int BPF_PROG(switched, bool preempt, struct task_struct *prev, struct task_struc
 	return 0;
 }
 
-/* --- the guest's store, and the interrupt --- */
+/* --- the guest's store, and the interrupt; raw, for kernels that know no void * --- */
 
 static __always_inline void notified(__u32 bus, __u64 addr, __u64 value)
 {
@@ -116,7 +113,7 @@ static __always_inline __u64 value_at(const void *p, __u32 size)
 	return v;
 }
 
-SEC("?tp_btf/kvm_pio")
+SEC("?raw_tp/kvm_pio")
 int BPF_PROG(kvm_pio, unsigned int rw, unsigned int port, unsigned int size,
 	     unsigned int count, const void *val)
 {
@@ -127,7 +124,7 @@ int BPF_PROG(kvm_pio, unsigned int rw, unsigned int port, unsigned int size,
 
 #define KVM_TRACE_MMIO_WRITE 2
 
-SEC("?tp_btf/kvm_mmio")
+SEC("?raw_tp/kvm_mmio")
 int BPF_PROG(kvm_mmio, int type, int len, __u64 gpa, void *val)
 {
 	if (type == KVM_TRACE_MMIO_WRITE && is_target(bpf_get_current_pid_tgid() >> 32))
@@ -136,7 +133,7 @@ int BPF_PROG(kvm_mmio, int type, int len, __u64 gpa, void *val)
 }
 
 /* On processors that have it: after the signal, and without the value. */
-SEC("?tp_btf/kvm_fast_mmio")
+SEC("?raw_tp/kvm_fast_mmio")
 int BPF_PROG(kvm_fast_mmio, __u64 gpa)
 {
 	if (is_target(bpf_get_current_pid_tgid() >> 32))
@@ -145,14 +142,14 @@ int BPF_PROG(kvm_fast_mmio, __u64 gpa)
 }
 
 /* Injected in the context of who signals the call eventfd, so it is that one. */
-SEC("?tp_btf/kvm_msi_set_irq")
+SEC("?raw_tp/kvm_msi_set_irq")
 int BPF_PROG(kvm_msi_set_irq, __u64 address, __u64 data)
 {
-	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
 	__u64 ts = bpf_ktime_get_ns();
+	struct op *op = signalling_op(ts, ROLE_CALL);
 	struct qstate *q;
 
-	if (!op || !op->ctx || op->role != ROLE_CALL || ts - op->ts >= OP_NS)
+	if (!op)
 		return 0;
 	q = state_of(op->queue);
 	if (q)

@@ -389,6 +389,8 @@ int session_open(struct session *s, const struct options *opt, struct load_optio
 		return EXIT_FAILED;
 	}
 	s->begun_ns = now_ns();
+	if (opt->verbose)
+		say("tracing %u queues, tier %c", session_selected(s), s->tier);
 	return -1;
 }
 

@@ -183,7 +183,10 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 	nr = SYSCALL_NUMBER(regs);
 	if (nr == NR_recvmsg || nr == NR_recvfrom)
 		socket_read(regs, ret);
-	if (nr != NR_read && nr != NR_readv && ((nr != NR_write && nr != NR_writev) || ret >= 0))
+	if (nr == NR_write || nr == NR_writev)
+		signal_over();
+	if (nr != NR_read && nr != NR_readv &&
+	    ((nr != NR_write && nr != NR_writev) || ret >= 0))
 		return 0;
 	efd = ctx_of_fd(PT_REGS_PARM1_CORE_SYSCALL(regs));
 	arg = (const void *)PT_REGS_PARM2_CORE_SYSCALL(regs);

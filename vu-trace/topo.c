@@ -65,9 +65,11 @@ const char *mode_name(enum mode m)
 
 bool is_monitor_name(const char *comm)
 {
-	static const char *const names[] = {"qemu-system", "qemu-kvm", "kvm",
-					    "cloud-hyperviso", "crosvm", "firecracker"};
+	static const char *const names[] = {"qemu-system", "qemu-kvm", "cloud-hyperviso",
+					    "crosvm", "firecracker"};
 
+	if (!strcmp(comm, "kvm"))
+		return true;
 	for (size_t i = 0; i < VU_ARRAY_SIZE(names); i++) {
 		if (!strncmp(comm, names[i], strlen(names[i])))
 			return true;
@@ -362,6 +364,7 @@ static void guess(struct item *it, uint8_t role, uint8_t source, uint8_t confide
 static void guess_roles(struct item *it, size_t n)
 {
 	size_t kicks = 0, calls = 0, waiting = 0, seen = 0;
+	bool called = false;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!it[i].role && it[i].waited_by_backend && !it[i].waited_by_vmm)
@@ -382,10 +385,13 @@ static void guess_roles(struct item *it, size_t n)
 		error = calls ? true : waiting > 1 && seen < waiting / 2 && (!kicks || waiting > kicks);
 		guess(&it[i], error ? ROLE_ERR : ROLE_CALL, SRC_WAIT, CONF_LIKELY);
 		seen++;
+		called |= !error;
 	}
+	/* Nobody waits for these: a back-end that polls does not wait for its kicks. */
 	for (size_t i = 0; i < n; i++) {
 		if (!it[i].role)
-			guess(&it[i], ROLE_KICK, SRC_ORDER, CONF_POSSIBLE);
+			guess(&it[i], kicks && !calls && !called ? ROLE_CALL : ROLE_KICK, SRC_ORDER,
+			      CONF_POSSIBLE);
 	}
 }
 

@@ -92,8 +92,9 @@ struct op {
 	__s32 sock;
 	__s32 fd;
 	__u8 role;
-	__u8 signalling;
-	__u8 pad[6];
+	__u8 signalling; /* in eventfd_signal() */
+	__u8 writing;	 /* in a write, whose end is seen */
+	__u8 pad[5];
 };
 
 struct {
@@ -318,9 +319,11 @@ static __always_inline void catch_up(struct qstate *q, __u32 queue, __u64 count,
 {
 	__s64 known = q->pending, more = count - known;
 
+	/* The guest's store was seen, and it was the signal: that is when. */
 	if (want_sampling && more > 0 &&
 	    __sync_val_compare_and_swap(&q->pending, known, (__s64)count) == known)
-		on_kick(q, queue, ts, more, TIER_TRACEPOINT, EVF_IN_KERNEL);
+		on_kick(q, queue, q->at[PT_NOTIFY] ?: ts, more, TIER_TRACEPOINT,
+			EVF_IN_KERNEL);
 }
 
 static __always_inline void end_round(struct qstate *q, __u32 queue, __u8 tier, __u64 end,
@@ -407,7 +410,7 @@ static __always_inline void begin_service(struct qstate *q, __u32 queue, __u64 t
 		add(&q->no_wake, 1);
 		measure(queue, ST_AWAKE_READ, signal, ts);
 	}
-	if (notify && notify <= signal)
+	if (notify && notify < signal)
 		measure(queue, ST_NOTIFY_SIGNAL, notify, signal);
 	q->served[PT_NOTIFY] = notify;
 	q->served[PT_SIGNAL] = signal;
@@ -460,6 +463,7 @@ static __always_inline void on_signal(__u64 ctx, __u64 value, __u8 tier, __u8 fl
 		op->ts = ts;
 		op->queue = w->queue;
 		op->role = w->role;
+		op->writing = !(flags & EVF_IN_KERNEL);
 	}
 	if (w->role == ROLE_KICK) {
 		add((__u64 *)&q->pending, value);
@@ -467,6 +471,28 @@ static __always_inline void on_signal(__u64 ctx, __u64 value, __u8 tier, __u8 fl
 	}
 	if (w->role == ROLE_CALL)
 		on_call(q, w->queue, ts, value, tier, flags);
+}
+
+/* A signal in the kernel has no end that is seen: it is over after this. */
+#define OP_NS 50000
+
+/* What this task signals at the moment; NULL: nothing. */
+static __always_inline struct op *signalling_op(__u64 ts, __u8 role)
+{
+	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
+
+	if (!op || !op->ctx || op->role != role || (!op->writing && ts - op->ts >= OP_NS))
+		return NULL;
+	return op;
+}
+
+/* The write that signalled is over: what is woken later is not its doing. */
+static __always_inline void signal_over(void)
+{
+	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
+
+	if (op)
+		op->ctx = 0;
 }
 
 /* A signal that was refused, since the counter is full: it has not happened. */

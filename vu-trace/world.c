@@ -305,13 +305,14 @@ static int find_watches(struct world *w)
 
 /* --- sockets --- */
 
-/* Who has a socket open, by inode. */
+/* Who has a socket open. */
 struct holder {
 	uint64_t inode;
 	uint32_t tgid;
+	int fd;
 };
 
-static int find_holders(struct world *w, struct list *holders)
+static void find_holders(struct world *w, struct list *holders)
 {
 	const struct found_proc *procs = w->procs.at;
 
@@ -325,11 +326,43 @@ static int find_holders(struct world *w, struct list *holders)
 
 			if (!h)
 				break;
-			*h = (struct holder){fds.fds[j].inode, procs[i].tgid};
+			*h = (struct holder){fds.fds[j].inode, procs[i].tgid, fds.fds[j].fd};
 		}
 		vu__proc_fds_release(&fds);
 	}
-	return 0;
+}
+
+static void add_link(struct world *w, uint32_t server, uint32_t client, const char *path)
+{
+	struct found_link *l = append(&w->links, sizeof(*l));
+
+	if (!l)
+		return;
+	l->server = server;
+	l->client = client;
+	memcpy(l->path, path, sizeof(l->path));
+}
+
+/*
+ * The accepted end @e, of @a, has the listener's path; its other end is somebody's.
+ * Where the kernel does not tell whose, the socket itself does: who connected it.
+ */
+static void find_peer(struct world *w, const struct list *holders, bool peers,
+		      const struct holder *a, const struct vu__unix_entry *e)
+{
+	if (!peers) {
+		pid_t peer = e->s.connected ? vu__proc_peer(a->tgid, a->fd) : -1;
+
+		if (peer > 0 && (uint32_t)peer != a->tgid)
+			add_link(w, a->tgid, peer, e->s.path);
+		return;
+	}
+	for (size_t i = 0; e->peer && i < holders->n; i++) {
+		const struct holder *b = (struct holder *)holders->at + i;
+
+		if (b->inode == e->peer && b->tgid != a->tgid)
+			add_link(w, a->tgid, b->tgid, e->s.path);
+	}
 }
 
 static void find_links(struct world *w)
@@ -345,20 +378,8 @@ static void find_links(struct world *w)
 		const struct holder *a = (struct holder *)holders.at + i;
 		const struct vu__unix_entry *e = vu__unix_find(&table, a->inode);
 
-		for (size_t j = 0; e && e->peer && j < holders.n; j++) {
-			const struct holder *b = (struct holder *)holders.at + j;
-			struct found_link *l;
-
-			/* The accepted end has the listener's path; take each pair once. */
-			if (b->inode != e->peer || a->tgid == b->tgid || !e->s.path[0])
-				continue;
-			l = append(&w->links, sizeof(*l));
-			if (!l)
-				break;
-			l->server = a->tgid;
-			l->client = b->tgid;
-			memcpy(l->path, e->s.path, sizeof(l->path));
-		}
+		if (e && e->s.path[0] && !e->s.listening)
+			find_peer(w, &holders, table.peers, a, e);
 	}
 	free(holders.at);
 	vu__unix_release(&table);
