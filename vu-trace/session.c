@@ -344,12 +344,12 @@ static int open_loader(struct session *s, struct load_options *o)
 static int check_pids(const struct session *s)
 {
 	for (unsigned int i = 0; i < s->opt->npids; i++) {
-		struct vu__proc_stat st;
+		struct vu__procfs_stat st;
 		uint32_t pid = s->opt->pids[i];
 		const struct found *f = world_found(s->world);
 		bool any = false;
 
-		if (vu__proc_stat(world_proc(s->world), pid, 0, &st)) {
+		if (vu__procfs_stat(world_proc(s->world), pid, 0, &st)) {
 			say("process %u: there is none", pid);
 			return EXIT_FAILED;
 		}

@@ -25,7 +25,7 @@ static bool count_now(const struct session *s, const struct queue *q, const stru
 	int64_t id;
 
 	return e->obj && e->backend_fd >= 0 &&
-	       !vu__proc_eventfd(world_proc(s->world), q->backend, e->backend_fd, &id, count) &&
+	       !vu__procfs_eventfd(world_proc(s->world), q->backend, e->backend_fd, &id, count) &&
 	       id == e->id;
 }
 

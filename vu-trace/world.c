@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "libvu/telemetry.h"
+#include "observe/find.h"
 #include "scan_run.h"
 
 #define MAX_FACTS   4096
@@ -25,7 +27,7 @@ struct slot {
 };
 
 struct world {
-	struct vu__proc proc;
+	struct vu__procfs proc;
 	struct scanner *scanner;
 	struct scan_rec *recs;
 	size_t nrecs;
@@ -58,7 +60,7 @@ int world_new(struct world **out, bool bpf)
 
 	if (!w)
 		return -ENOMEM;
-	ret = vu__proc_open(&w->proc, NULL);
+	ret = vu__procfs_open(&w->proc, NULL);
 	if (ret) {
 		free(w);
 		return ret;
@@ -79,7 +81,7 @@ void world_free(struct world *w)
 		return;
 	topo_release(&w->topo);
 	scanner_free(w->scanner);
-	vu__proc_close(&w->proc);
+	vu__procfs_close(&w->proc);
 	free(w->recs);
 	free(w->procs.at);
 	free(w->links.at);
@@ -106,14 +108,14 @@ static int scan_proc(struct world *w)
 {
 	struct list recs = {0};
 	pid_t *pids = NULL;
-	ssize_t n = vu__proc_pids(&w->proc, &pids);
+	ssize_t n = vu__procfs_pids(&w->proc, &pids);
 
 	if (n < 0)
 		return n;
 	for (ssize_t i = 0; i < n; i++) {
-		struct vu__proc_fds fds;
+		struct vu__procfs_fds fds;
 
-		if (vu__proc_fds(&w->proc, pids[i], 1U << VU__FD_EVENTFD | 1U << VU__FD_KVM_VM, &fds))
+		if (vu__procfs_fds(&w->proc, pids[i], 1U << VU__FD_EVENTFD | 1U << VU__FD_KVM_VM, &fds))
 			continue;
 		for (size_t j = 0; j < fds.n; j++) {
 			struct scan_rec *r;
@@ -132,7 +134,7 @@ static int scan_proc(struct world *w)
 			r->eventfd.id = fds.fds[j].event;
 			r->eventfd.count = fds.fds[j].count;
 		}
-		vu__proc_fds_release(&fds);
+		vu__procfs_fds_release(&fds);
 	}
 	free(pids);
 	w->recs = recs.at;
@@ -216,12 +218,12 @@ static bool any_thread_runs(const struct world *w, pid_t pid)
 {
 	bool ret = false;
 	pid_t *tids = NULL;
-	ssize_t n = vu__proc_tids(&w->proc, pid, &tids);
+	ssize_t n = vu__procfs_tids(&w->proc, pid, &tids);
 
 	for (ssize_t i = 0; i < n && !ret; i++) {
-		struct vu__proc_stat st;
+		struct vu__procfs_stat st;
 
-		ret = !vu__proc_stat(&w->proc, pid, tids[i], &st) && st.state == 'R';
+		ret = !vu__procfs_stat(&w->proc, pid, tids[i], &st) && st.state == 'R';
 	}
 	free(tids);
 	return ret;
@@ -231,16 +233,16 @@ static bool any_thread_runs(const struct world *w, pid_t pid)
 static void read_vm_name(const struct world *w, struct found_proc *p)
 {
 	char line[16384];
-	ssize_t len = vu__proc_cmdline(&w->proc, p->tgid, line, sizeof(line));
-	const char *name = len > 0 ? vu__proc_option(line, len, "name", 0) : NULL;
+	ssize_t len = vu__procfs_cmdline(&w->proc, p->tgid, line, sizeof(line));
+	const char *name = len > 0 ? vu__procfs_option(line, len, "name", 0) : NULL;
 	char text[64];
 
 	if (!name)
 		return;
-	if (!vu__proc_suboption(name, "guest", text, sizeof(text)) &&
-	    !vu__proc_suboption(name, NULL, text, sizeof(text)))
+	if (!vu__procfs_suboption(name, "guest", text, sizeof(text)) &&
+	    !vu__procfs_suboption(name, NULL, text, sizeof(text)))
 		return;
-	vu__proc_copy_text(p->vm, sizeof(p->vm), text, strlen(text));
+	vu__procfs_copy_text(p->vm, sizeof(p->vm), text, strlen(text));
 }
 
 static int find_procs(struct world *w)
@@ -250,13 +252,13 @@ static int find_procs(struct world *w)
 	w->procs.n = 0;
 	for (size_t i = 0; i < w->nrecs; i++) {
 		uint32_t tgid = w->recs[i].tgid;
-		struct vu__proc_stat st;
+		struct vu__procfs_stat st;
 		struct found_proc *p;
 
 		if (tgid == last)
 			continue;
 		last = tgid;
-		if (!shares(w, tgid) || vu__proc_stat(&w->proc, tgid, 0, &st))
+		if (!shares(w, tgid) || vu__procfs_stat(&w->proc, tgid, 0, &st))
 			continue;
 		p = append(&w->procs, sizeof(*p));
 		if (!p)
@@ -280,13 +282,13 @@ static int find_watches(struct world *w)
 
 	w->watches.n = 0;
 	for (size_t i = 0; i < w->procs.n; i++) {
-		struct vu__proc_fds fds;
+		struct vu__procfs_fds fds;
 		int watched[4096];
 
-		if (vu__proc_fds(&w->proc, procs[i].tgid, 1U << VU__FD_EPOLL, &fds))
+		if (vu__procfs_fds(&w->proc, procs[i].tgid, 1U << VU__FD_EPOLL, &fds))
 			continue;
 		for (size_t j = 0; j < fds.n; j++) {
-			ssize_t n = vu__proc_epoll(&w->proc, procs[i].tgid, fds.fds[j].fd,
+			ssize_t n = vu__procfs_epoll(&w->proc, procs[i].tgid, fds.fds[j].fd,
 						   watched, VU_ARRAY_SIZE(watched));
 
 			n = VU_MIN(n, (ssize_t)VU_ARRAY_SIZE(watched));
@@ -298,7 +300,7 @@ static int find_watches(struct world *w)
 				*f = (struct found_watch){procs[i].tgid, watched[k]};
 			}
 		}
-		vu__proc_fds_release(&fds);
+		vu__procfs_fds_release(&fds);
 	}
 	return 0;
 }
@@ -317,9 +319,9 @@ static void find_holders(struct world *w, struct list *holders)
 	const struct found_proc *procs = w->procs.at;
 
 	for (size_t i = 0; i < w->procs.n; i++) {
-		struct vu__proc_fds fds;
+		struct vu__procfs_fds fds;
 
-		if (vu__proc_fds(&w->proc, procs[i].tgid, 1U << VU__FD_SOCKET, &fds))
+		if (vu__procfs_fds(&w->proc, procs[i].tgid, 1U << VU__FD_SOCKET, &fds))
 			continue;
 		for (size_t j = 0; j < fds.n; j++) {
 			struct holder *h = append(holders, sizeof(*h));
@@ -328,7 +330,7 @@ static void find_holders(struct world *w, struct list *holders)
 				break;
 			*h = (struct holder){fds.fds[j].inode, procs[i].tgid, fds.fds[j].fd};
 		}
-		vu__proc_fds_release(&fds);
+		vu__procfs_fds_release(&fds);
 	}
 }
 
@@ -351,7 +353,7 @@ static void find_peer(struct world *w, const struct list *holders, bool peers,
 		      const struct holder *a, const struct vu__unix_entry *e)
 {
 	if (!peers) {
-		pid_t peer = e->s.connected ? vu__proc_peer(a->tgid, a->fd) : -1;
+		pid_t peer = e->s.connected ? vu__procfs_peer(a->tgid, a->fd) : -1;
 
 		if (peer > 0 && (uint32_t)peer != a->tgid)
 			add_link(w, a->tgid, peer, e->s.path);
@@ -435,6 +437,69 @@ void world_add_message(struct world *w, const struct event *e)
 				 .index = index};
 }
 
+/* --- telemetry --- */
+
+static void add_told(struct world *w, const struct vu_telemetry *t,
+		     const struct vu_telemetry_device *d, unsigned int queue)
+{
+	const struct vu_telemetry_header *h = vu_telemetry_header(t);
+	struct vu_telemetry_queue q;
+
+	if (vu_telemetry_queue(t, queue, &q) || q.torn)
+		return;
+	for (uint8_t role = ROLE_KICK; role <= ROLE_ERR; role++) {
+		int64_t id = role == ROLE_KICK   ? q.config.kick_id
+			     : role == ROLE_CALL ? q.config.call_id
+						 : q.config.err_id;
+		struct found_fact *f;
+
+		if (id < 0 || id > INT32_MAX || w->facts.n >= MAX_FACTS)
+			continue;
+		f = append(&w->facts, sizeof(*f));
+		if (!f)
+			return;
+		*f = (struct found_fact){.backend = h->pid,
+					 .device = h->number,
+					 .id = id,
+					 .role = role,
+					 .source = SRC_TELEMETRY,
+					 .index = queue};
+		/* A longer name's beginning will do. */
+		snprintf(f->name, sizeof(f->name), "%.63s",
+			 d->block.socket[0] ? d->block.socket : d->block.name);
+	}
+}
+
+/* What libvu's back-ends say of their queues; that of the last look is forgotten. */
+static void find_told(struct world *w)
+{
+	struct found_fact *facts = w->facts.at;
+	struct vu__found_segment *list = NULL;
+	ssize_t n = vu__find_segments(NULL, &list);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < w->facts.n; i++) {
+		if (facts[i].source == SRC_MESSAGE)
+			facts[kept++] = facts[i];
+	}
+	w->facts.n = kept;
+	for (ssize_t i = 0; i < n; i++) {
+		struct vu_telemetry_device d;
+		struct vu_telemetry *t;
+		char path[256];
+
+		snprintf(path, sizeof(path), "%s/%s", list[i].dir, list[i].name);
+		if (vu_telemetry_open(path, &t, NULL, 0))
+			continue;
+		vu_telemetry_device(t, &d);
+		if (vu_telemetry_process(t) != VU_TELEMETRY_DEAD && !d.torn)
+			for (unsigned int q = 0; q < vu_telemetry_header(t)->queues; q++)
+				add_told(w, t, &d, q);
+		vu_telemetry_close(t);
+	}
+	free(list);
+}
+
 /* --- slots --- */
 
 static int give_slots(struct world *w)
@@ -472,6 +537,7 @@ int world_look(struct world *w, unsigned int looks)
 	if (ret)
 		return ret;
 	find_links(w);
+	find_told(w);
 	w->found = (struct found){
 		.recs = w->recs,	   .nrecs = w->nrecs,
 		.procs = w->procs.at,	   .nprocs = w->procs.n,
@@ -524,7 +590,7 @@ const char *world_vm(const struct world *w, uint32_t tgid)
 	return p ? p->vm : "";
 }
 
-const struct vu__proc *world_proc(const struct world *w)
+const struct vu__procfs *world_proc(const struct world *w)
 {
 	return &w->proc;
 }

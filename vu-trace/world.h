@@ -37,6 +37,6 @@ uint32_t world_slots(const struct world *w);
 
 const char *world_comm(const struct world *w, uint32_t tgid);
 const char *world_vm(const struct world *w, uint32_t tgid);
-const struct vu__proc *world_proc(const struct world *w);
+const struct vu__procfs *world_proc(const struct world *w);
 
 #endif
