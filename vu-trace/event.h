@@ -30,11 +30,12 @@ enum ev_kind {
 	EV_INJECT,     /* KVM has injected the interrupt.  value: MSI data or GSI */
 	EV_CONSUME,    /* the monitor has read the call eventfd */
 	EV_SUPPRESS,   /* libvu did not call, the driver does not want it */
-	EV_MSG,	       /* a vhost-user message.  value: request, aux: queue or fd */
+	EV_MSG,	       /* a vhost-user message.  other: request, value: size, aux: fd or -1 */
 	EV_RING,       /* a ring was started (value 1) or stopped (0) */
 	EV_FAULT,      /* libvu waited for a page.  value: address */
 	EV_ROUND,      /* a kick was served: struct ev_round */
-	EV_TABLE,      /* a message changed which eventfd is which */
+	EV_TABLE,      /* a message changed which eventfd is which.  value: the eventfd, a
+			  name of the kernel's; other: queue and flags, aux: fd or -1 */
 	EV_KINDS,
 };
 

@@ -70,6 +70,13 @@ void round_text(char *buf, size_t size, const struct ev_round *r)
 	}
 }
 
+static const char *role_name(uint8_t role)
+{
+	static const char *const names[] = {"none", "kick", "call", "err"};
+
+	return role < VU_ARRAY_SIZE(names) ? names[role] : "unknown";
+}
+
 static void details(char *buf, size_t size, const struct event *e)
 {
 	char t[TIME_TEXT];
@@ -102,8 +109,8 @@ static void details(char *buf, size_t size, const struct event *e)
 		snprintf(buf, size, "data 0x%" PRIx64, (uint64_t)e->value);
 		break;
 	case EV_TABLE:
-		snprintf(buf, size, "request %u queue %u fd %d", e->other,
-			 (unsigned int)(e->value & 0xff), (int)e->aux);
+		snprintf(buf, size, "queue %u: %s is fd %d", e->other & 0xff, role_name(e->role),
+			 (int)e->aux);
 		break;
 	case EV_MSG:
 		snprintf(buf, size, "request %u", e->other);
@@ -142,13 +149,18 @@ void event_json(struct json *j, const struct event *e, size_t size, const char *
 		json_text(j, "queue", queue);
 	json_number(j, "pid", e->tgid);
 	json_number(j, "tid", e->tid);
-	json_number(j, "value", e->value);
+	if (e->kind != EV_TABLE)
+		json_number(j, "value", e->value);
 	if (e->kind == EV_WAKE)
 		json_number(j, "woken", e->other);
-	if (e->kind == EV_MSG || e->kind == EV_TABLE) {
-		json_number(j, "request", e->other);
-		json_signed(j, "fd", (int32_t)e->aux);
+	if (e->kind == EV_TABLE) {
+		json_number(j, "index", e->other & 0xff);
+		json_text(j, "role", role_name(e->role));
 	}
+	if (e->kind == EV_MSG)
+		json_number(j, "request", e->other);
+	if (e->kind == EV_MSG || e->kind == EV_TABLE)
+		json_signed(j, "fd", (int32_t)e->aux);
 	if (e->flags & EVF_IN_KERNEL)
 		json_bool(j, "in_kernel", true);
 	if (e->kind == EV_ROUND && size >= sizeof(struct ev_round)) {

@@ -182,7 +182,11 @@ struct io_kiocb {
 	__u8 opcode;
 } KERNEL;
 
-/* --- what user space passes to recvmsg() --- */
+/* --- sockets, and what user space passes to recvmsg() --- */
+
+struct msghdr {
+	__u64 msg_controllen; /* room that is left */
+} KERNEL;
 
 struct user_msghdr {
 	void *msg_name;

@@ -56,6 +56,7 @@ const struct probe_info probes[] = {
 	{"kretprobe_signal", "kretprobe eventfd_signal", "... the end of it", 'B'},
 	{"kprobe_signal_mask_n", "kprobe eventfd_signal_mask (before 6.8)", "signalled by the kernel", 'B'},
 	{"kprobe_signal_mask", "kprobe eventfd_signal_mask", "signalled by the kernel", 'B'},
+	{"kprobe_unix", "kprobe unix_stream_recvmsg", "vhost-user messages", 'B'},
 	{"kretprobe_unix", "kretprobe unix_stream_recvmsg", "vhost-user messages", 'B'},
 	{"enter", "tp_btf sys_enter", "kick or call written", 'C'},
 	{"leave", "tp_btf sys_exit", "kick read, vhost-user messages", 'C'},
@@ -95,7 +96,7 @@ static bool present(const struct kernel_types *t, const char *name)
 		return mask == 3;
 	if (is(name, "fentry_signal_mask") || is(name, "kprobe_signal_mask"))
 		return mask == 2;
-	if (is(name, "fexit_unix") || is(name, "kretprobe_unix"))
+	if (is(name, "fexit_unix") || is(name, "kprobe_unix") || is(name, "kretprobe_unix"))
 		return kernel_function_params(t, "unix_stream_recvmsg") == 4;
 	if (is(name, "ring_file"))
 		return kernel_tracepoint_params(t, NULL, "io_uring_file_get", 0) == 2;
@@ -108,7 +109,7 @@ static bool wanted(const struct load_options *o, const struct probe_info *p, cha
 {
 	if (p->tier && p->tier != tier)
 		return false;
-	if (!o->messages && (is(p->program, "fexit_unix") || is(p->program, "kretprobe_unix")))
+	if (!o->messages && strstr(p->program, "_unix"))
 		return false;
 	if (o->no_syscalls && (is(p->program, "enter") || is(p->program, "leave")))
 		return false;

@@ -341,7 +341,7 @@ static int open_loader(struct session *s, struct load_options *o)
 }
 
 /* A process that was asked for and is not there, or has nothing. */
-static int check_pids(const struct session *s)
+static int check_pids(const struct session *s, bool will_follow)
 {
 	for (unsigned int i = 0; i < s->opt->npids; i++) {
 		struct vu__procfs_stat st;
@@ -355,10 +355,12 @@ static int check_pids(const struct session *s)
 		}
 		for (size_t j = 0; j < f->nrecs && !any; j++)
 			any = f->recs[j].what == SCAN_EVENTFD && f->recs[j].tgid == pid;
-		if (!any && !s->loader) {
-			say("process %u (%s): has no eventfds", pid, st.comm);
+		if (any)
+			continue;
+		say("process %u (%s): has no eventfds%s", pid, st.comm,
+		    will_follow ? " yet" : "");
+		if (!will_follow)
 			return EXIT_FAILED;
-		}
 	}
 	return -1;
 }
@@ -379,7 +381,7 @@ int session_open(struct session *s, const struct options *opt, struct load_optio
 		say("looking at processes: %s", strerror(-ret));
 		return EXIT_FAILED;
 	}
-	ret = check_pids(s);
+	ret = check_pids(s, o);
 	if (ret < 0 && o && opt->tier != 'E')
 		ret = open_loader(s, o);
 	if (ret >= 0)
@@ -432,13 +434,21 @@ bool session_run(struct session *s, int ms, event_fn *fn, void *opaque)
 		return false;
 	now = now_ns();
 	if (s->table_changed || now - followed > FOLLOW_NS) {
+		unsigned int n = session_selected(s);
+
 		followed = now;
 		if (session_update(s))
 			return false;
+		if (s->opt->verbose && session_selected(s) != n)
+			say("following %u queues", session_selected(s));
 	}
-	if (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)
+	if (interrupted() ||
+	    (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)) {
+		/* What is in the buffer has happened before. */
+		(void)loader_poll(s->loader, 0, on_event, &d);
 		return false;
-	return !interrupted() && !s->done;
+	}
+	return !s->done;
 }
 
 bool session_say_losses(const struct session *s)

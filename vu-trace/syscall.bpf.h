@@ -23,12 +23,14 @@ struct header {
 
 /* --- messages --- */
 
-static __always_inline __s32 passed_fd(const struct user_msghdr *m)
+/* @used: bytes of control data that came. */
+static __always_inline __s32 passed_fd(const struct user_msghdr *m, __u64 used)
 {
 	struct user_cmsghdr c;
 	__s32 fd = -1;
 
-	if (!m->msg_control || bpf_probe_read_user(&c, sizeof(c), m->msg_control))
+	if (!m->msg_control || used < sizeof(c) + sizeof(fd) ||
+	    bpf_probe_read_user(&c, sizeof(c), m->msg_control))
 		return -1;
 	if (c.cmsg_level == SOL_SOCKET && c.cmsg_type == SCM_RIGHTS &&
 	    c.cmsg_len >= sizeof(c) + sizeof(fd))
@@ -43,26 +45,47 @@ static __always_inline bool is_header(const struct header *h, long len)
 	       (len == HEADER_SIZE || len == HEADER_SIZE + (long)h->size);
 }
 
-static __always_inline void on_message(__u32 kind, __u32 request, __u64 payload, __s32 fd)
+static __always_inline void on_message(__u32 request, __u64 size, __s32 fd)
 {
 	struct event e;
 
-	fill(&e, kind, tier_eventfd, ROLE_NONE, NO_QUEUE, bpf_ktime_get_ns(), payload);
+	fill(&e, EV_MSG, tier_eventfd, ROLE_NONE, NO_QUEUE, bpf_ktime_get_ns(), size);
 	e.aux = fd;
 	e.other = request;
-	if (kind == EV_TABLE)
-		e.role = request == SET_VRING_KICK   ? ROLE_KICK
-			 : request == SET_VRING_CALL ? ROLE_CALL
-						     : ROLE_ERR;
 	hand_over(&e);
 }
 
-static __always_inline void on_recvmsg(__s32 sock, const void *user, long len)
+/* A message gave eventfd @efd, or none, to the queue in @payload. */
+static __always_inline void on_table(__u32 request, __u64 payload, __s32 fd, __u64 efd)
+{
+	struct event e;
+
+	fill(&e, EV_TABLE, tier_eventfd,
+	     request == SET_VRING_KICK	 ? ROLE_KICK
+	     : request == SET_VRING_CALL ? ROLE_CALL
+					 : ROLE_ERR,
+	     NO_QUEUE, bpf_ktime_get_ns(), efd);
+	e.aux = fd;
+	e.other = payload;
+	hand_over(&e);
+}
+
+/* The payload of the message whose header came before. */
+static __always_inline void on_payload(struct op *op, const void *buf)
+{
+	__u64 payload = 0;
+
+	bpf_probe_read_user(&payload, sizeof(payload), buf);
+	on_table(op->request, payload, op->fd, op->passed);
+	op->request = 0;
+}
+
+static __always_inline void on_recvmsg(__s32 sock, const void *user, long len, __u64 left)
 {
 	struct user_msghdr m;
 	struct user_iovec v;
 	struct header h = {};
-	__u64 payload = 0;
+	__u64 payload = 0, efd = 0;
 	struct op *op;
 	__s32 fd;
 
@@ -73,47 +96,48 @@ static __always_inline void on_recvmsg(__s32 sock, const void *user, long len)
 	if (!op)
 		return;
 	if (op->request && op->sock == sock && len == sizeof(payload)) {
-		bpf_probe_read_user(&payload, sizeof(payload), v.iov_base);
-		on_message(EV_TABLE, op->request, payload, op->fd);
-		op->request = 0;
+		on_payload(op, v.iov_base);
 		return;
 	}
 	if (len < HEADER_SIZE || v.iov_len < HEADER_SIZE ||
 	    bpf_probe_read_user(&h, sizeof(h), v.iov_base) || !is_header(&h, len))
 		return;
-	fd = passed_fd(&m);
-	on_message(EV_MSG, h.request, h.size, fd);
+	fd = passed_fd(&m, m.msg_controllen > left ? m.msg_controllen - left : 0);
+	on_message(h.request, h.size, fd);
 	if (h.request < SET_VRING_KICK || h.request > SET_VRING_ERR ||
 	    h.size != sizeof(payload))
 		return;
+	/* Now: the process may close it, and use its number again, before anybody looks. */
+	if (fd >= 0)
+		efd = ctx_of_fd(fd);
 	if (len == HEADER_SIZE) {
 		op->request = h.request;
 		op->sock = sock;
 		op->fd = fd;
+		op->passed = efd;
 		return;
 	}
 	if (v.iov_len >= HEADER_SIZE + sizeof(payload))
 		bpf_probe_read_user(&payload, sizeof(payload), v.iov_base + HEADER_SIZE);
 	else if (!bpf_probe_read_user(&v, sizeof(v), m.msg_iov + 1))
 		bpf_probe_read_user(&payload, sizeof(payload), v.iov_base);
-	on_message(EV_TABLE, h.request, payload, fd);
+	on_table(h.request, payload, fd, efd);
 }
 
 /* The rest of a message whose header came with recvmsg(). */
 static __always_inline void on_recv(__s32 sock, const void *buf, long len)
 {
 	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
-	__u64 payload = 0;
 
-	if (!op || !op->request || op->sock != sock || len != sizeof(payload))
-		return;
-	bpf_probe_read_user(&payload, sizeof(payload), buf);
-	on_message(EV_TABLE, op->request, payload, op->fd);
-	op->request = 0;
+	if (op && op->request && op->sock == sock && len == sizeof(__u64))
+		on_payload(op, buf);
 }
 
-/* A socket was read in this system call. */
-static __always_inline void socket_read(struct pt_regs *regs, long ret)
+/*
+ * A socket was read in this system call.  @left: of the room for control data, what is
+ * unused; the user's structure tells only when the call is over.
+ */
+static __always_inline void socket_read(struct pt_regs *regs, long ret, __u64 left)
 {
 	long nr = SYSCALL_NUMBER(regs);
 	__s32 fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
@@ -122,24 +146,50 @@ static __always_inline void socket_read(struct pt_regs *regs, long ret)
 	if (ret <= 0)
 		return;
 	if (nr == NR_recvmsg)
-		on_recvmsg(fd, arg, ret);
+		on_recvmsg(fd, arg, ret, left);
 	else if (nr == NR_read || nr == NR_recvfrom)
 		on_recv(fd, arg, ret);
 }
 
 SEC("?fexit/unix_stream_recvmsg")
-int BPF_PROG(fexit_unix, void *sock, void *msg, __u64 size, int flags, int ret)
+int BPF_PROG(fexit_unix, void *sock, struct msghdr *msg, __u64 size, int flags, int ret)
 {
 	if (is_target(bpf_get_current_pid_tgid() >> 32))
-		socket_read((void *)bpf_task_pt_regs(bpf_get_current_task_btf()), ret);
+		socket_read((void *)bpf_task_pt_regs(bpf_get_current_task_btf()), ret,
+			    msg->msg_controllen);
+	return 0;
+}
+
+/* The message a thread is receiving. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u64);
+} receiving SEC(".maps");
+
+SEC("?kprobe/unix_stream_recvmsg")
+int BPF_KPROBE(kprobe_unix, void *sock, struct msghdr *msg)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 at = (__u64)msg;
+
+	if (is_target(bpf_get_current_pid_tgid() >> 32))
+		bpf_map_update_elem(&receiving, &tid, &at, BPF_ANY);
 	return 0;
 }
 
 SEC("?kretprobe/unix_stream_recvmsg")
 int BPF_KRETPROBE(kretprobe_unix, int ret)
 {
-	if (is_target(bpf_get_current_pid_tgid() >> 32))
-		socket_read((void *)bpf_task_pt_regs(bpf_get_current_task_btf()), ret);
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 *msg = bpf_map_lookup_elem(&receiving, &tid);
+
+	if (!msg)
+		return 0;
+	socket_read((void *)bpf_task_pt_regs(bpf_get_current_task_btf()), ret,
+		    BPF_CORE_READ((struct msghdr *)*msg, msg_controllen));
+	bpf_map_delete_elem(&receiving, &tid);
 	return 0;
 }
 
@@ -182,7 +232,7 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 		return 0;
 	nr = SYSCALL_NUMBER(regs);
 	if (nr == NR_recvmsg || nr == NR_recvfrom)
-		socket_read(regs, ret);
+		socket_read(regs, ret, 0);
 	if (nr == NR_write || nr == NR_writev)
 		signal_over();
 	if (nr != NR_read && nr != NR_readv &&

@@ -322,7 +322,7 @@ static void use_facts(struct build *b)
 		for (size_t j = 0; j < b->n; j++) {
 			struct item *it = &b->items[j];
 
-			if (it->backend != fact->backend ||
+			if (!fact->source || it->backend != fact->backend ||
 			    it->id != fact->id || it->id < 0 ||
 			    (fact->obj && it->obj != fact->obj))
 				continue;

@@ -91,6 +91,7 @@ struct op {
 	__u32 request; /* a message whose payload is still to come */
 	__s32 sock;
 	__s32 fd;
+	__u64 passed; /* ... and the eventfd it brings */
 	__u8 role;
 	__u8 signalling; /* in eventfd_signal() */
 	__u8 writing;	 /* in a write, whose end is seen */

@@ -392,13 +392,13 @@ static void find_links(struct world *w)
 #define INDEX_MASK 0xff
 #define NO_FD	   (1 << 8)
 
-/* The eventfd that @tgid has at @fd: only the present has it, so this is asked at once. */
-static const struct scan_rec *record_of(const struct world *w, uint32_t tgid, int32_t fd)
+/* The record of an eventfd that @tgid still has. */
+static const struct scan_rec *record_of(const struct world *w, uint32_t tgid, uint64_t obj)
 {
 	for (size_t i = 0; i < w->nrecs; i++) {
 		const struct scan_rec *r = &w->recs[i];
 
-		if (r->what == SCAN_EVENTFD && r->tgid == tgid && r->eventfd.fd == fd)
+		if (r->what == SCAN_EVENTFD && r->tgid == tgid && r->obj == obj)
 			return r;
 	}
 	return NULL;
@@ -408,24 +408,21 @@ void world_add_message(struct world *w, const struct event *e)
 {
 	const struct scan_rec *r;
 	struct found_fact *f = NULL;
-	uint16_t index = e->value & INDEX_MASK;
+	uint16_t index = e->other & INDEX_MASK;
 
 	for (size_t i = 0; i < w->facts.n; i++) {
 		struct found_fact *old = (struct found_fact *)w->facts.at + i;
 
 		if (old->source == SRC_MESSAGE && old->backend == e->tgid &&
-		    old->role == e->role && old->index == index)
-			f = old;
+		    (old->obj == e->value || (old->role == e->role && old->index == index)))
+			old->source = SRC_NONE; /* no more */
 	}
-	if (f)
-		f->source = SRC_NONE; /* no more */
-	if (e->value & NO_FD || (int32_t)e->aux < 0 || scan(w))
+	if (e->other & NO_FD || !e->value || scan(w))
 		return;
-	r = record_of(w, e->tgid, e->aux);
-	if (!r)
+	r = record_of(w, e->tgid, e->value);
+	if (!r || w->facts.n >= MAX_FACTS)
 		return;
-	if (!f && w->facts.n < MAX_FACTS)
-		f = append(&w->facts, sizeof(*f));
+	f = append(&w->facts, sizeof(*f));
 	if (!f)
 		return;
 	*f = (struct found_fact){.backend = e->tgid,

@@ -17,6 +17,7 @@
 #include <getopt.h>
 #include <linux/kvm.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -396,9 +397,31 @@ static void run_guest(struct vmm *v)
 	}
 }
 
+/* Without interrupts the monitor consumes calls itself. */
+static void *consume_calls(void *opaque)
+{
+	struct vmm *v = opaque;
+	struct pollfd p[MAX_QUEUES];
+
+	for (unsigned int q = 0; q < opt.queues; q++)
+		p[q] = (struct pollfd){.fd = v->call[q], .events = POLLIN};
+	while (true) {
+		if (poll(p, opt.queues, -1) < 0 && errno != EINTR)
+			die("poll");
+		for (unsigned int q = 0; q < opt.queues; q++) {
+			eventfd_t value;
+
+			if (p[q].revents & POLLIN)
+				eventfd_read(v->call[q], &value);
+		}
+	}
+	return NULL;
+}
+
 static int monitor(const char *path)
 {
 	struct vmm v = {.sock = connect_to(path)};
+	pthread_t thread;
 	char line[16];
 
 	if (!opt.no_kvm)
@@ -417,6 +440,8 @@ static int monitor(const char *path)
 		send_message(v.sock, SET_VRING_CALL, q, v.call[q]);
 		counts_of(&v, q);
 	}
+	if (opt.no_irqfd && pthread_create(&thread, NULL, consume_calls, &v))
+		die("pthread_create");
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
