@@ -35,7 +35,7 @@ enum ev_kind {
 	EV_FAULT,      /* libvu waited for a page.  value: address */
 	EV_ROUND,      /* a kick was served: struct ev_round */
 	EV_TABLE,      /* a message changed which eventfd is which.  value: the eventfd, a
-			  name of the kernel's; other: queue and flags, aux: fd or -1 */
+			  name of the kernel's; other: see below, aux: fd or -1 */
 	EV_KINDS,
 };
 
@@ -76,6 +76,13 @@ struct event {
 	__u8 flags;
 };
 #define NO_QUEUE 0xffffffffU
+
+/* EV_TABLE's other: the payload's low bits, the queue and whether there is no fd; the id. */
+#define TABLE_QUEUE    0x1ff
+#define TABLE_INDEX    0xff
+#define TABLE_NO_FD    0x100
+#define TABLE_ID_SHIFT 9
+#define TABLE_NO_ID    0x7fffff
 
 #define EVF_IN_KERNEL 1 /* signalled by the kernel itself: KVM, io_uring, vhost */
 #define EVF_FAILED    2 /* the operation said it failed */

@@ -109,7 +109,7 @@ static void details(char *buf, size_t size, const struct event *e)
 		snprintf(buf, size, "data 0x%" PRIx64, (uint64_t)e->value);
 		break;
 	case EV_TABLE:
-		snprintf(buf, size, "queue %u: %s is fd %d", e->other & 0xff, role_name(e->role),
+		snprintf(buf, size, "queue %u: %s is fd %d", e->other & TABLE_INDEX, role_name(e->role),
 			 (int)e->aux);
 		break;
 	case EV_MSG:
@@ -154,8 +154,9 @@ void event_json(struct json *j, const struct event *e, size_t size, const char *
 	if (e->kind == EV_WAKE)
 		json_number(j, "woken", e->other);
 	if (e->kind == EV_TABLE) {
-		json_number(j, "index", e->other & 0xff);
+		json_number(j, "index", e->other & TABLE_INDEX);
 		json_text(j, "role", role_name(e->role));
+		json_number(j, "id", e->other >> TABLE_ID_SHIFT);
 	}
 	if (e->kind == EV_MSG)
 		json_number(j, "request", e->other);

@@ -58,15 +58,19 @@ static __always_inline void on_message(__u32 request, __u64 size, __s32 fd)
 /* A message gave eventfd @efd, or none, to the queue in @payload. */
 static __always_inline void on_table(__u32 request, __u64 payload, __s32 fd, __u64 efd)
 {
+	struct eventfd_ctx *p = (void *)efd;
+	__u32 id = TABLE_NO_ID;
 	struct event e;
 
+	if (efd && bpf_core_field_exists(p->id))
+		id = BPF_CORE_READ(p, id) & TABLE_NO_ID;
 	fill(&e, EV_TABLE, tier_eventfd,
 	     request == SET_VRING_KICK	 ? ROLE_KICK
 	     : request == SET_VRING_CALL ? ROLE_CALL
 					 : ROLE_ERR,
 	     NO_QUEUE, bpf_ktime_get_ns(), efd);
 	e.aux = fd;
-	e.other = payload;
+	e.other = (payload & TABLE_QUEUE) | id << TABLE_ID_SHIFT;
 	hand_over(&e);
 }
 

@@ -360,38 +360,50 @@ static void guess(struct item *it, uint8_t role, uint8_t source, uint8_t confide
 	it->confidence = confidence;
 }
 
+/*
+ * A monitor waits for calls that are no interrupts, and for errors.  Errors are made
+ * with the device, calls when the driver starts it: errors come first.  @errors: how
+ * many of those without a role, in order, are such.
+ */
+static void guess_waited(struct item *it, size_t n, size_t errors, bool all)
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (it[i].role || (!all && !it[i].waited_by_vmm))
+			continue;
+		guess(&it[i], seen < errors ? ROLE_ERR : ROLE_CALL,
+		      it[i].waited_by_vmm ? SRC_WAIT : SRC_ORDER,
+		      it[i].waited_by_vmm ? CONF_LIKELY : CONF_POSSIBLE);
+		seen++;
+	}
+}
+
 /* Roles in the items of one pair, which are in the order of the monitor's numbers. */
 static void guess_roles(struct item *it, size_t n)
 {
-	size_t kicks = 0, calls = 0, waiting = 0, seen = 0;
-	bool called = false;
+	size_t kicks = 0, calls = 0, waiting = 0, rest = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!it[i].role && it[i].waited_by_backend && !it[i].waited_by_vmm)
 			guess(&it[i], ROLE_KICK, SRC_WAIT, CONF_LIKELY);
 		kicks += it[i].role == ROLE_KICK;
 		calls += it[i].role == ROLE_CALL;
+		rest += !it[i].role;
 		waiting += !it[i].role && it[i].waited_by_vmm;
 	}
-	/*
-	 * A monitor waits for calls that are no interrupts, and for errors.  Errors are
-	 * made with the device, calls when the driver starts it: so errors come first.
-	 */
-	for (size_t i = 0; i < n; i++) {
-		bool error;
-
-		if (it[i].role || !it[i].waited_by_vmm)
-			continue;
-		error = calls ? true : waiting > 1 && seen < waiting / 2 && (!kicks || waiting > kicks);
-		guess(&it[i], error ? ROLE_ERR : ROLE_CALL, SRC_WAIT, CONF_LIKELY);
-		seen++;
-		called |= !error;
-	}
+	if (calls)
+		guess_waited(it, n, n, false);
+	else if (kicks && (rest == kicks || rest == 2 * kicks))
+		/* One call a kick, or a call and an error. */
+		guess_waited(it, n, rest - kicks, true);
+	else
+		guess_waited(it, n, waiting > 1 && waiting > kicks ? waiting / 2 : 0, false);
 	/* Nobody waits for these: a back-end that polls does not wait for its kicks. */
 	for (size_t i = 0; i < n; i++) {
 		if (!it[i].role)
-			guess(&it[i], kicks && !calls && !called ? ROLE_CALL : ROLE_KICK, SRC_ORDER,
-			      CONF_POSSIBLE);
+			guess(&it[i], kicks && !calls && !waiting ? ROLE_CALL : ROLE_KICK,
+			      SRC_ORDER, CONF_POSSIBLE);
 	}
 }
 

@@ -31,7 +31,7 @@ struct world {
 	struct scanner *scanner;
 	struct scan_rec *recs;
 	size_t nrecs;
-	struct list procs, links, watches, facts, slots;
+	struct list procs, links, watches, facts, slots, waiters;
 	struct found found;
 	struct topo topo;
 };
@@ -88,6 +88,7 @@ void world_free(struct world *w)
 	free(w->watches.at);
 	free(w->facts.at);
 	free(w->slots.at);
+	free(w->waiters.at);
 	free(w);
 }
 
@@ -149,41 +150,68 @@ static int scan(struct world *w)
 	return w->scanner ? scanner_run(w->scanner, &w->recs, &w->nrecs) : scan_proc(w);
 }
 
-/* Who slept in poll() at an earlier look waits as well. */
-static void merge_waits(struct world *w, const struct scan_rec *old, size_t nold)
+/* Somebody was seen to sleep in poll() on an eventfd. */
+struct waiter {
+	uint64_t obj;
+	int32_t id;
+	uint32_t tgid;
+	bool here; /* the eventfd still is */
+};
+
+static struct waiter *waiter_of(struct world *w, const struct scan_rec *r)
 {
+	for (size_t i = 0; i < w->waiters.n; i++) {
+		struct waiter *p = (struct waiter *)w->waiters.at + i;
+
+		if (p->obj == r->obj && p->id == r->eventfd.id)
+			return p;
+	}
+	return NULL;
+}
+
+/* Who slept in poll() at an earlier look waits, also when it has something to do now. */
+static void remember_waiters(struct world *w)
+{
+	struct waiter *list = w->waiters.at;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < w->waiters.n; i++)
+		list[i].here = false;
 	for (size_t i = 0; i < w->nrecs; i++) {
 		struct scan_rec *r = &w->recs[i];
+		struct waiter *p;
 
 		if (r->what != SCAN_EVENTFD)
 			continue;
-		for (size_t j = 0; j < nold; j++) {
-			const struct scan_rec *o = &old[j];
-
-			if (o->what != SCAN_EVENTFD || o->obj != r->obj ||
-			    o->tgid != r->tgid || o->eventfd.fd != r->eventfd.fd)
-				continue;
-			if (!r->eventfd.poller)
-				r->eventfd.poller = o->eventfd.poller;
-			break;
-		}
+		p = waiter_of(w, r);
+		if (!p && r->eventfd.poller)
+			p = append(&w->waiters, sizeof(*p));
+		if (!p)
+			continue;
+		if (r->eventfd.poller)
+			*p = (struct waiter){r->obj, r->eventfd.id, r->eventfd.poller, true};
+		p->here = true;
+		r->eventfd.poller = p->tgid;
 	}
+	list = w->waiters.at;
+	for (size_t i = 0; i < w->waiters.n; i++) {
+		if (list[i].here)
+			list[kept++] = list[i];
+	}
+	w->waiters.n = kept;
 }
 
 static int scan_more(struct world *w, unsigned int looks)
 {
 	struct timespec pause = {.tv_nsec = LOOK_PAUSE_NS};
-	int ret = scan(w);
+	int ret = 0;
 
-	for (unsigned int i = 1; i < looks && !ret; i++) {
-		struct scan_rec *old = vu__steal_ptr(&w->recs);
-		size_t nold = w->nrecs;
-
-		nanosleep(&pause, NULL);
+	for (unsigned int i = 0; i < looks && !ret; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
 		ret = scan(w);
 		if (!ret)
-			merge_waits(w, old, nold);
-		free(old);
+			remember_waiters(w);
 	}
 	return ret;
 }
@@ -389,9 +417,6 @@ static void find_links(struct world *w)
 
 /* --- messages --- */
 
-#define INDEX_MASK 0xff
-#define NO_FD	   (1 << 8)
-
 /* The record of an eventfd that @tgid still has. */
 static const struct scan_rec *record_of(const struct world *w, uint32_t tgid, uint64_t obj)
 {
@@ -408,7 +433,7 @@ void world_add_message(struct world *w, const struct event *e)
 {
 	const struct scan_rec *r;
 	struct found_fact *f = NULL;
-	uint16_t index = e->other & INDEX_MASK;
+	uint16_t index = e->other & TABLE_INDEX;
 
 	for (size_t i = 0; i < w->facts.n; i++) {
 		struct found_fact *old = (struct found_fact *)w->facts.at + i;
@@ -417,7 +442,7 @@ void world_add_message(struct world *w, const struct event *e)
 		    (old->obj == e->value || (old->role == e->role && old->index == index)))
 			old->source = SRC_NONE; /* no more */
 	}
-	if (e->other & NO_FD || !e->value || scan(w))
+	if (e->other & TABLE_NO_FD || !e->value || scan(w))
 		return;
 	r = record_of(w, e->tgid, e->value);
 	if (!r || w->facts.n >= MAX_FACTS)

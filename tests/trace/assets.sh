@@ -11,7 +11,8 @@ dir=$1
 shift
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
-modules="irqbypass kvm kvm-amd"
+modules="irqbypass kvm kvm-amd virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev
+    virtio_pci virtio_blk failover net_failover virtio_net"
 
 fail() {
     echo "assets: $*" >&2
@@ -79,7 +80,7 @@ make_initrd() {
     for m in $modules; do
         [ ! -e "$dir/$version/modules/$m.ko" ] || cp "$dir/$version/modules/$m.ko" "$root/modules/"
     done
-    echo "$modules" > "$root/modules/order"
+    echo $modules > "$root/modules/order"
     cp "$src/guest-init" "$root/init"
     chmod +x "$root/init"
     (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$dir/initrd-$version.tmp"

@@ -6,12 +6,12 @@ import os
 import re
 
 from native import check_counts
-from tools import Failed, Process, Trace, expect, run, wait_until
+from tools import Failed, Process, Talker, Trace, expect, run, wait_until
 
 
 def guest(ctx, version, *words, memory=768, extra=()):
     at = ctx.options.assets
-    g = Process(["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35,memory-backend=mem",
+    g = Talker(["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35,memory-backend=mem",
                  "-cpu", "max,cx16=off", "-m", str(memory), "-smp", "2", "-object",
                  "memory-backend-memfd,id=mem,size=%dM,share=on" % memory, "-nodefaults",
                  "-display", "none", "-vga", "none", "-nic", "none", "-no-reboot", "-serial",
@@ -80,7 +80,7 @@ def storage_daemon(ctx):
     b = Process(["qemu-storage-daemon", "--blockdev",
                  "driver=file,node-name=n0,filename=" + disk(ctx), "--export",
                  "type=vhost-user-blk,id=e0,node-name=n0,addr.type=unix,addr.path=%s,"
-                 "writable=on" % sock])
+                 "writable=on,num-queues=%d" % (sock, QUEUES)])
     ctx.children.append(b)
     wait_until("its socket", lambda: os.path.exists(sock))
     return b, sock
@@ -114,4 +114,124 @@ def seabios(ctx):
     return "kicks=%d" % kicks
 
 
-CASES = [inside_6_1, inside_6_12, seabios]
+# --- drivers of Linux under TCG, traced from outside ---
+
+QUEUES = 2
+
+
+def blk_device(sock):
+    return ("-chardev", "socket,id=c0,path=" + sock, "-device",
+            "vhost-user-blk-pci,chardev=c0,num-queues=%d,id=d0" % QUEUES)
+
+
+def net_device(sock):
+    return ("-chardev", "socket,id=c0,path=" + sock, "-netdev",
+            "vhost-user,id=n0,chardev=c0,queues=1", "-device", "virtio-net-pci,netdev=n0,id=d0")
+
+
+def told_by_messages(events):
+    """Which eventfd is which: the last message that said so."""
+    truth = {}
+    for e in events:
+        if e["event"] == "table":
+            truth[(e["index"], e["role"])] = e["id"]
+    return truth
+
+
+def check_map(ctx, backend, vmm, truth, source, mode):
+    """The map of a running machine, made by one that has not seen the messages."""
+    found = json.loads(run(ctx.options.vu_trace, "map", "--json", "-p", str(backend)))
+    rows = {}
+    for q in found["queues"]:
+        expect("monitor and back-end", (q["vmm"]["pid"], q["backend"]["pid"]), (vmm, backend))
+        expect("mode of queue %d" % q["queue"], q["mode"], mode)
+        for role in ("kick", "call", "err"):
+            if q[role]:
+                rows[(q["queue"], role)] = q[role]["id"]
+        expect("source", q["kick"]["source"], source)
+    expect("rows", rows, truth)
+    return found
+
+
+def drive(ctx, backend, device, what, source, mode="interrupt"):
+    """Boots a driver; what was counted of its requests, and what it says itself."""
+    teller = Trace(ctx.options.vu_trace, "stream", "--json", "--kinds", "table", "-p",
+                   str(backend))
+    g = guest(ctx, "6.1", "vu.drive=" + what, memory=192, extra=device)
+    g.wait_for("VU-READY", 120)
+    truth = told_by_messages(teller.finish())
+    if not truth:
+        raise Failed("no message seen")
+    check_map(ctx, backend, g.proc.pid, truth, source, mode)
+    t = Trace(ctx.options.vu_trace, "lat", "--json", "-p", str(backend))
+    g.tell("go")
+    line = g.wait_for("VU-DROVE", 120)
+    drove = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", line)}
+    queues = t.finish()[-1]["queues"]
+    return drove, queues
+
+
+def total(queues, what):
+    return sum(q[what] for q in queues)
+
+
+def check_disk(ctx, backend, sock, source):
+    drove, queues = drive(ctx, backend.proc.pid, blk_device(sock), "blk:200", source)
+    expect("requests", drove["requests"], 200)
+    expect("kicks", total(queues, "kicks"), drove["requests"])
+    expect("reads of kicks", total(queues, "reads"), drove["requests"])
+    # The monitor reads each call and injects it.
+    expect("interrupts", total(queues, "calls"), drove["interrupts"])
+    return "kicks=%d" % drove["requests"]
+
+
+def linux_vu_blk(ctx):
+    b, sock = vu_blk(ctx, "--num-queues=%d" % QUEUES)
+    return check_disk(ctx, b, sock, "telemetry" if telemetry(b) else "waiters")
+
+
+def telemetry(backend):
+    where = os.environ.get("LIBVU_RUN_DIR", "/run/libvu")
+    return os.path.isdir(where) and any(n.startswith("%d-" % backend.proc.pid)
+                                        for n in os.listdir(where))
+
+
+def linux_storage_daemon(ctx):
+    b, sock = storage_daemon(ctx)
+    return check_disk(ctx, b, sock, "waiters")
+
+
+def dpdk(ctx, *argv, ready):
+    sock = ctx.path("net.sock")
+    b = Talker([argv[0], "--no-huge", "-m", "128", "--no-pci", "--file-prefix=vu%d" % os.getpid(),
+                "--no-telemetry", "--vdev", "net_vhost0,iface=%s,queues=1" % sock, *argv[1:]])
+    ctx.children.append(b)
+    b.wait_for(ready, 30)
+    return b, sock
+
+
+def linux_dpdk_interrupt(ctx):
+    b, sock = dpdk(ctx, os.path.join(os.path.dirname(ctx.options.kvmlet), "dpdk-echo"), "--",
+                   "interrupt", ready="echo: ready")
+    drove, queues = drive(ctx, b.proc.pid, net_device(sock), "net:100", "waiters")
+    sent = {q["name"].rsplit(":", 1)[1]: q for q in queues}
+    # Queue 1 is what the guest sends.
+    expect("kicks", sent["1"]["kicks"], drove["requests"])
+    expect("interrupts", sent["0"]["calls"], drove["interrupts"])
+    return "kicks=%d" % drove["requests"]
+
+
+def linux_dpdk_poll(ctx):
+    b, sock = dpdk(ctx, "dpdk-testpmd", "--lcores=0,1", "--", "--forward-mode=macswap",
+                   "--total-num-mbufs=2048",
+                   "--auto-start", ready="Press enter")
+    drove, queues = drive(ctx, b.proc.pid, net_device(sock), "net:20", "order", "polling")
+    expect("kicks", total(queues, "kicks"), 0)
+    expect("reads", total(queues, "reads"), 0)
+    if not drove["requests"]:
+        raise Failed("the guest has sent nothing")
+    return "polling"
+
+
+CASES = [inside_6_1, inside_6_12, seabios, linux_vu_blk, linux_storage_daemon,
+         linux_dpdk_interrupt, linux_dpdk_poll]
