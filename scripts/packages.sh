@@ -7,6 +7,7 @@ packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config libu
 packages_check="$packages_build libcmocka-dev libglib2.0-dev mandoc"
 packages_clang="clang libclang-rt-14-dev llvm"
 packages_trace="clang libbpf-dev bpftool libelf-dev zlib1g-dev systemtap-sdt-dev"
+packages_trace_tests="dpdk-dev gzip"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \
     binutils debian-archive-keyring mount"

@@ -379,11 +379,78 @@ static void guess_waited(struct item *it, size_t n, size_t errors, bool all)
 	}
 }
 
-/* Roles in the items of one pair, which are in the order of the monitor's numbers. */
-static void guess_roles(struct item *it, size_t n)
+/* Whether @n items can have @role, by who waits for them and what is known already. */
+static bool may_be(const struct item *it, size_t n, uint8_t role)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (it[i].role && it[i].role != role)
+			return false;
+		if (role == ROLE_KICK ? it[i].waited_by_vmm : it[i].waited_by_backend)
+			return false;
+	}
+	return true;
+}
+
+/* Whether somebody waits for one of them, as is proper for what they are taken for. */
+static bool some_waited(const struct item *it, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (it[i].role || it[i].waited_by_vmm || it[i].waited_by_backend)
+			return true;
+	}
+	return false;
+}
+
+static void guess_group(struct item *it, size_t n, uint8_t role)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool waited = role == ROLE_KICK ? it[i].waited_by_backend : it[i].waited_by_vmm;
+
+		if (!it[i].role)
+			guess(&it[i], role, waited ? SRC_WAIT : SRC_ORDER,
+			      waited ? CONF_LIKELY : CONF_POSSIBLE);
+	}
+}
+
+/*
+ * A monitor makes all errors with the device, if it makes any; and when the driver
+ * starts, all kicks and all calls, in one order or the other.  True if the items fit.
+ */
+static bool guess_groups(struct item *it, size_t n)
+{
+	for (size_t groups = 3; groups >= 2; groups--) {
+		struct item *first = it + n / groups * (groups - 2);
+		size_t k = n / groups;
+
+		if (n % groups || (groups == 3 && !may_be(it, k, ROLE_ERR)))
+			continue;
+		for (int swapped = 0; swapped < 2; swapped++) {
+			struct item *kicks = first + (swapped ? k : 0);
+			struct item *calls = first + (swapped ? 0 : k);
+
+			if (!may_be(kicks, k, ROLE_KICK) || !may_be(calls, k, ROLE_CALL) ||
+			    (!some_waited(kicks, k) && !some_waited(calls, k)))
+				continue;
+			if (groups == 3)
+				guess_group(it, k, ROLE_ERR);
+			guess_group(kicks, k, ROLE_KICK);
+			guess_group(calls, k, ROLE_CALL);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Roles in the items of one pair, which are in the order of the monitor's numbers.
+ * @running: the back-end runs, so it may poll.
+ */
+static void guess_roles(struct item *it, size_t n, bool running)
 {
 	size_t kicks = 0, calls = 0, waiting = 0, rest = 0;
 
+	if (guess_groups(it, n))
+		return;
 	for (size_t i = 0; i < n; i++) {
 		if (!it[i].role && it[i].waited_by_backend && !it[i].waited_by_vmm)
 			guess(&it[i], ROLE_KICK, SRC_WAIT, CONF_LIKELY);
@@ -399,9 +466,12 @@ static void guess_roles(struct item *it, size_t n)
 		guess_waited(it, n, rest - kicks, true);
 	else
 		guess_waited(it, n, waiting > 1 && waiting > kicks ? waiting / 2 : 0, false);
-	/* Nobody waits for these: a back-end that polls does not wait for its kicks. */
+	/*
+	 * Nobody waits for these: a back-end that polls does not wait for its kicks.  But
+	 * one that sleeps has not got any: the driver has not started yet.
+	 */
 	for (size_t i = 0; i < n; i++) {
-		if (!it[i].role)
+		if (!it[i].role && (kicks || running))
 			guess(&it[i], kicks && !calls && !waiting ? ROLE_CALL : ROLE_KICK,
 			      SRC_ORDER, CONF_POSSIBLE);
 	}
@@ -483,8 +553,11 @@ static void guess_rest(struct build *b)
 {
 	qsort(b->items, b->n, sizeof(*b->items), by_order);
 	for (size_t i = 0, j; i < b->n; i = j) {
+		const struct found_proc *p;
+
 		j = pair_end(b, i);
-		guess_roles(b->items + i, j - i);
+		p = proc_of(b->f, b->items[i].backend);
+		guess_roles(b->items + i, j - i, p && p->running);
 		number_devices(b->items + i, j - i);
 		guess_indices(b->items + i, j - i, ROLE_KICK);
 		guess_indices(b->items + i, j - i, ROLE_CALL);
@@ -600,8 +673,12 @@ int topo_build(const struct found *f, struct topo *out)
 		use_tables(&b);
 		guess_rest(&b);
 	}
-	for (size_t i = 0; i < b.n && !ret; i++)
-		ret = fill_queue(f, out, &b.items[i]);
+	for (size_t i = 0; i < b.n && !ret; i++) {
+		if (b.items[i].role)
+			ret = fill_queue(f, out, &b.items[i]);
+		else
+			out->unmatched++;
+	}
 	/* Errors without a queue of their own tell nothing of one. */
 	for (size_t i = 0; i < out->nqueues;) {
 		struct queue *q = &out->queues[i];

@@ -59,7 +59,7 @@ static int watch_kick(uint16_t port)
 {
 	if (rte_eth_dev_rx_intr_ctl_q(port, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL))
 		return 0;
-	return !rte_eth_dev_rx_intr_enable(port, 0);
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -83,6 +83,11 @@ int main(int argc, char **argv)
 
 		if (interrupt && !watched)
 			watched = watch_kick(0);
+		if (watched) {
+			/* What came before kicks were asked for, makes none. */
+			rte_eth_dev_rx_intr_enable(0, 0);
+			echo(0);
+		}
 		if (interrupt)
 			rte_epoll_wait(RTE_EPOLL_PER_THREAD, &ev, 1, watched ? 100 : 10);
 		echo(0);

@@ -9,9 +9,15 @@ from native import check_counts
 from tools import Failed, Process, Talker, Trace, expect, run, wait_until
 
 
-def guest(ctx, version, *words, memory=768, extra=()):
+def qemu10(ctx):
+    root = os.path.join(ctx.options.qemu_assets, "qemu10/usr")
+    return [os.path.join(root, "bin/qemu-system-x86_64"), "-L",
+            os.path.join(root, "share/qemu"), "-L", os.path.join(root, "share/seabios")]
+
+
+def guest(ctx, version, *words, memory=768, extra=(), qemu=("qemu-system-x86_64",)):
     at = ctx.options.assets
-    g = Talker(["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35,memory-backend=mem",
+    g = Talker([*qemu, "-accel", "tcg", "-machine", "q35,memory-backend=mem",
                  "-cpu", "max,cx16=off", "-m", str(memory), "-smp", "2", "-object",
                  "memory-backend-memfd,id=mem,size=%dM,share=on" % memory, "-nodefaults",
                  "-display", "none", "-vga", "none", "-nic", "none", "-no-reboot", "-serial",
@@ -124,6 +130,7 @@ def blk_device(sock):
             "vhost-user-blk-pci,chardev=c0,num-queues=%d,id=d0" % QUEUES)
 
 
+# QEMU 7.2 ends with a segmentation fault when such a device starts without KVM.
 def net_device(sock):
     return ("-chardev", "socket,id=c0,path=" + sock, "-netdev",
             "vhost-user,id=n0,chardev=c0,queues=1", "-device", "virtio-net-pci,netdev=n0,id=d0")
@@ -138,31 +145,37 @@ def told_by_messages(events):
     return truth
 
 
-def check_map(ctx, backend, vmm, truth, source, mode):
+def check_map(ctx, backend, vmm, truth, source, modes):
     """The map of a running machine, made by one that has not seen the messages."""
     found = json.loads(run(ctx.options.vu_trace, "map", "--json", "-p", str(backend)))
     rows = {}
     for q in found["queues"]:
         expect("monitor and back-end", (q["vmm"]["pid"], q["backend"]["pid"]), (vmm, backend))
-        expect("mode of queue %d" % q["queue"], q["mode"], mode)
+        expect("mode of queue %d" % q["queue"], q["mode"], modes[q["queue"]])
         for role in ("kick", "call", "err"):
             if q[role]:
                 rows[(q["queue"], role)] = q[role]["id"]
-        expect("source", q["kick"]["source"], source)
+        if q["mode"] != "unwatched":
+            expect("source", q["kick"]["source"], source)
+    # DPDK closes the error eventfds it is given.
+    if not any(role == "err" for _, role in rows):
+        truth = {k: v for k, v in truth.items() if k[1] != "err"}
     expect("rows", rows, truth)
     return found
 
 
-def drive(ctx, backend, device, what, source, mode="interrupt"):
+def drive(ctx, backend, device, what, source, modes=("interrupt",) * QUEUES,
+          qemu=("qemu-system-x86_64",)):
     """Boots a driver; what was counted of its requests, and what it says itself."""
     teller = Trace(ctx.options.vu_trace, "stream", "--json", "--kinds", "table", "-p",
                    str(backend))
-    g = guest(ctx, "6.1", "vu.drive=" + what, memory=192, extra=device)
+    g = guest(ctx, "6.1", "vu.drive=" + what, memory=192, extra=device,
+              qemu=qemu)
     g.wait_for("VU-READY", 120)
     truth = told_by_messages(teller.finish())
     if not truth:
         raise Failed("no message seen")
-    check_map(ctx, backend, g.proc.pid, truth, source, mode)
+    check_map(ctx, backend, g.proc.pid, truth, source, modes)
     t = Trace(ctx.options.vu_trace, "lat", "--json", "-p", str(backend))
     g.tell("go")
     line = g.wait_for("VU-DROVE", 120)
@@ -213,7 +226,9 @@ def dpdk(ctx, *argv, ready):
 def linux_dpdk_interrupt(ctx):
     b, sock = dpdk(ctx, os.path.join(os.path.dirname(ctx.options.kvmlet), "dpdk-echo"), "--",
                    "interrupt", ready="echo: ready")
-    drove, queues = drive(ctx, b.proc.pid, net_device(sock), "net:100", "waiters")
+    # It has no need to be told of buffers to fill, in queue 0.
+    drove, queues = drive(ctx, b.proc.pid, net_device(sock), "net:100", "waiters",
+                          ("unwatched", "interrupt"), qemu10(ctx))
     sent = {q["name"].rsplit(":", 1)[1]: q for q in queues}
     # Queue 1 is what the guest sends.
     expect("kicks", sent["1"]["kicks"], drove["requests"])
@@ -224,9 +239,12 @@ def linux_dpdk_interrupt(ctx):
 def linux_dpdk_poll(ctx):
     b, sock = dpdk(ctx, "dpdk-testpmd", "--lcores=0,1", "--", "--forward-mode=macswap",
                    "--total-num-mbufs=2048",
-                   "--auto-start", ready="Press enter")
-    drove, queues = drive(ctx, b.proc.pid, net_device(sock), "net:20", "order", "polling")
-    expect("kicks", total(queues, "kicks"), 0)
+                   "--disable-link-check", "--auto-start", ready="binding succeeded")
+    drove, queues = drive(ctx, b.proc.pid, net_device(sock), "net:20", "order",
+                          ("polling", "polling"), qemu10(ctx))
+    # Kicks are not wanted; with an event index one may slip through in 65536.
+    if total(queues, "kicks") > QUEUES:
+        raise Failed("%d kicks of one that polls" % total(queues, "kicks"))
     expect("reads", total(queues, "reads"), 0)
     if not drove["requests"]:
         raise Failed("the guest has sent nothing")
