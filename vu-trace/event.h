@@ -125,6 +125,7 @@ struct hist {
 /* A queue's counters and the round it is in; one slot a queue. */
 struct qstate {
 	__u64 n[EV_KINDS]; /* events by kind */
+	__u64 last[EV_KINDS]; /* when there was one */
 	__u64 kicks;	   /* sum of what was added to the kick eventfd */
 	__u64 consumed;	   /* sum of what was read out of it */
 	__u64 in_kernel;   /* of the signals: by the kernel */

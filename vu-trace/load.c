@@ -348,8 +348,8 @@ int loader_new(struct loader **out, const struct load_options *o, char *why, siz
 	}
 	kernel_types_free(t);
 	if (ret) {
-		snprintf(why, size, "no tier can be loaded: %s; 'vu-trace check' tells more",
-			 strerror(-ret));
+		snprintf(why, size, "no tier can be loaded: %s%s%s; 'vu-trace check' tells more",
+			 refused[0] ? refused : "", refused[0] ? ": " : "", strerror(-ret));
 		free(l);
 		return ret;
 	}

@@ -74,6 +74,11 @@ static const struct command commands[] = {
 	{"map", cmd_map, "", "which eventfd is which queue's kick or call"},
 	{"stream", cmd_stream, "", "each event as it happens"},
 	{"lat", cmd_lat, "", "histograms per queue and stage"},
+	{"stuck", cmd_stuck, "", "queues that do not move, and why"},
+	{"poke", cmd_poke, "kick|call QUEUE", "notify by hand (--yes), see if it helps"},
+	{"record", cmd_record, "", "keep events in a file (-o FILE)"},
+	{"report", cmd_report, "FILE", "what such a file says"},
+	{"export", cmd_export, "FILE", "such a file for others: --chrome, --csv or --json"},
 	{"check", cmd_check, "", "what this kernel lets be traced"},
 };
 
@@ -89,7 +94,7 @@ static void help(void)
 	      "Commands:\n",
 	      stdout);
 	for (unsigned int i = 0; i < VU_ARRAY_SIZE(commands); i++)
-		printf("  %-7s %-33s %s\n", commands[i].name, commands[i].args,
+		printf("  %-7s %-25s %s\n", commands[i].name, commands[i].args,
 		       commands[i].help);
 	fputs("\n"
 	      "Which queues (all, unless said):\n"

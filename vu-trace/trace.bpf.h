@@ -272,7 +272,13 @@ static __always_inline bool sampled(const struct qstate *q)
 
 static __always_inline void report(struct qstate *q, struct event *e)
 {
-	add(&q->n[e->kind], 1);
+	__u8 kind = e->kind;
+
+	/* Known when this is compiled, but not to the verifier after an atomic operation. */
+	if (kind >= EV_KINDS)
+		return;
+	add(&q->n[kind], 1);
+	q->last[kind] = e->ts;
 	if (sampled(q))
 		hand_over(e);
 }

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vu-trace poke: kicks or calls a queue by hand, which is harmless, since spurious
+ * notifications are allowed, and sees whether it moves.  The main thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/proc.h"
+#include "format.h"
+#include "judge.h"
+
+#define BEFORE_S 1.6 /* longer than the patience of a verdict */
+#define AFTER_S	 1.0
+
+struct poke {
+	struct judge judge;
+	bool kick;
+	const char *name;
+	struct vu__obs_queue before; /* of the last look before */
+	struct vu__obs_verdict verdict;
+};
+
+/* The eventfd that process @pid has at @fd, if it still is the one with this id. */
+static int take_eventfd(uint32_t pid, int fd, int64_t id)
+{
+	VU_CLEANUP_FD int pidfd = syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	VU_CLEANUP_FD int copy = -1;
+
+	if (pidfd < 0)
+		return -errno;
+	copy = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (copy < 0)
+		return -errno;
+	if (vu__proc_eventfd_id(copy) != id)
+		return -ESTALE;
+	return vu__steal_fd(&copy);
+}
+
+static const struct slot_info *find_slot(const struct session *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->nslots; i++) {
+		if (s->slots[i].present && !strcmp(s->slots[i].name, name))
+			return &s->slots[i];
+	}
+	return NULL;
+}
+
+/* The queue in the last look that has this slot's eventfds; NULL: observe has none. */
+static const struct vu__obs_queue *observed(const struct judge *j, const struct slot_info *s)
+{
+	const struct vu__obs_snapshot *snap = judge_last(j);
+
+	for (uint32_t i = 0; snap && i < snap->nqueues; i++) {
+		const struct vu__obs_queue *q = &snap->queues[i];
+		const struct vu__obs_device *d = vu__obs_device_of(snap, q);
+
+		if (vu__obs_process_of(snap, d)->pid != (pid_t)s->queue.backend)
+			continue;
+		if ((s->queue.kick.obj && q->kick.id == s->queue.kick.id) ||
+		    (s->queue.call.obj && q->call.id == s->queue.call.id))
+			return q;
+	}
+	return NULL;
+}
+
+static int poke(const struct poke *p, const struct slot_info *s)
+{
+	const struct end *e = p->kick ? &s->queue.kick : &s->queue.call;
+	VU_CLEANUP_FD int fd = -1;
+	uint64_t one = 1;
+
+	if (!e->obj) {
+		say("%s: its %s eventfd is not known", p->name, p->kick ? "kick" : "call");
+		return -ENOENT;
+	}
+	fd = e->backend_fd >= 0 ? take_eventfd(s->queue.backend, e->backend_fd, e->id)
+				: take_eventfd(s->queue.vmm, e->vmm_fd, e->id);
+	if (fd < 0) {
+		say("%s: taking eventfd %d: %s", p->name, e->id,
+		    fd == -ESTALE ? "it has changed meanwhile" : strerror(-fd));
+		return fd;
+	}
+	if (write(fd, &one, sizeof(one)) != sizeof(one)) {
+		int err = -errno;
+
+		say("%s: writing eventfd %d: %s", p->name, e->id, strerror(-err));
+		return err;
+	}
+	return 0;
+}
+
+/* What it means that the queue moved, or did not, after the notification by hand. */
+static const char *kick_means(const struct poke *p, bool moved)
+{
+	if (!p->before.ring.pending && vu__obs_knows(&p->before, VU__OBS_POSITION))
+		return moved ? "nothing was waiting: it would have moved anyway"
+			     : "nothing was waiting: nothing had to move";
+	if (moved)
+		return "a kick was missing: the driver did not kick, its kick was lost or "
+		       "suppressed, or the back-end had swallowed it";
+	return "it is not for want of a kick: the back-end does not take what is there";
+}
+
+static const char *call_means(const struct poke *p, bool moved)
+{
+	(void)p;
+	return moved ? "a call was missing: it was not sent, suppressed, or lost on its way"
+		     : "it is not for want of a call: the guest had nothing to do, or does "
+		       "not do it";
+}
+
+/* Whether the side that was notified has done something since. */
+static bool has_moved(const struct poke *p, const struct vu__obs_queue *now)
+{
+	const struct vu__obs_ring *a = &p->before.ring, *b = &now->ring;
+
+	if (p->kick)
+		return b->used_idx != a->used_idx ||
+		       (vu__obs_knows(now, VU__OBS_POSITION) && b->last_avail != a->last_avail);
+	return b->avail_idx != a->avail_idx ||
+	       (now->setup.event_idx && b->used_event != a->used_event);
+}
+
+static void tell(const struct poke *p, const struct vu__obs_queue *now, bool json)
+{
+	bool moved = has_moved(p, now);
+	const char *means = p->kick ? kick_means(p, moved) : call_means(p, moved);
+	struct json j = json_to(stdout);
+
+	if (!json) {
+		printf("%s: %s; the queue %s\n", p->name, p->kick ? "kicked" : "called",
+		       moved ? "moved" : "did not move");
+		printf("  before: %s: %s\n", vu__obs_verdicts[p->verdict.id].name,
+		       p->verdict.evidence);
+		printf("  available %u -> %u, used %u -> %u\n", p->before.ring.avail_idx,
+		       now->ring.avail_idx, p->before.ring.used_idx, now->ring.used_idx);
+		printf("  %s\n", means);
+		return;
+	}
+	json_open(&j, NULL, '{');
+	json_number(&j, "schema", 1);
+	json_text(&j, "name", p->name);
+	json_text(&j, "poked", p->kick ? "kick" : "call");
+	json_bool(&j, "moved", moved);
+	json_text(&j, "verdict_before", vu__obs_verdicts[p->verdict.id].name);
+	json_text(&j, "means", means);
+	json_close(&j, '}');
+	json_line(&j);
+}
+
+static int run(struct poke *p, const struct slot_info *s, bool json)
+{
+	const struct vu__obs_queue *q;
+	int ret = judge_watch(&p->judge, BEFORE_S);
+
+	q = ret ? NULL : observed(&p->judge, s);
+	if (!q || !vu__obs_knows(q, VU__OBS_RING)) {
+		say("%s: its ring cannot be seen, so neither whether it moves", p->name);
+		return poke(p, s) ? EXIT_FAILED : EXIT_OK;
+	}
+	p->before = *q;
+	judge_queue(&p->judge, q, &p->verdict);
+	if (poke(p, s))
+		return EXIT_FAILED;
+	if (judge_watch(&p->judge, AFTER_S) || !(q = observed(&p->judge, s))) {
+		say("%s: is gone", p->name);
+		return EXIT_FAILED;
+	}
+	tell(p, q, json);
+	return EXIT_OK;
+}
+
+static bool parse(const struct options *o, struct poke *p)
+{
+	if (o->nargs != 2) {
+		say("poke: kick or call, and VM:DEVICE:QUEUE are needed; vu-trace map has them");
+		return false;
+	}
+	p->kick = !strcmp(o->args[0], "kick");
+	if (!p->kick && strcmp(o->args[0], "call")) {
+		say("poke: '%s' is neither kick nor call", o->args[0]);
+		return false;
+	}
+	if (!o->yes) {
+		say("poke: this notifies a live queue; add --yes to do it");
+		return false;
+	}
+	p->name = o->args[1];
+	return true;
+}
+
+int cmd_poke(const struct options *o)
+{
+	struct poke p = {0};
+	const struct slot_info *slot;
+	struct session s;
+	int ret;
+
+	if (!parse(o, &p))
+		return EXIT_USAGE;
+	ret = session_open(&s, o, NULL);
+	if (ret < 0) {
+		slot = find_slot(&s, p.name);
+		ret = EXIT_FAILED;
+		if (!slot)
+			say("%s: no such queue; vu-trace map has them", p.name);
+		else if (judge_open(&p.judge, &s))
+			say("looking at queues: %s", strerror(errno));
+		else {
+			ret = run(&p, slot, o->json);
+			judge_close(&p.judge);
+		}
+	}
+	session_close(&s);
+	return ret;
+}
