@@ -212,9 +212,12 @@ static void run(struct recorder *r)
 		if (hit)
 			break;
 	}
-	if (hit)
+	if (hit) {
+		/* The round that was too long is counted before it is handed over. */
+		(void)session_run(r->s, 0, on_event, r);
 		write_flight(r);
-	else if (r->flight)
+	}
+	if (!hit && r->flight)
 		say("%s: not reached", r->s->opt->trigger);
 }
 

@@ -84,6 +84,17 @@ static void add_counts(const struct judge *j, const struct slot_info *s,
 				     j->s->begun_ns);
 }
 
+/* A back-end that reads its kicks by itself: libvu does not know when. */
+static void add_reads(const struct judge *j, const struct slot_info *s,
+		      struct vu__obs_times *times)
+{
+	const struct qstate *st =
+		j->s->loader ? loader_queue(j->s->loader, s - j->s->slots) : NULL;
+
+	if (st)
+		times->kick_ns = later(times->kick_ns, st->last[EV_READ]);
+}
+
 static void add_evidence(const struct judge *j, struct vu__obs_snapshot *snap)
 {
 	if (!world_has_bpf(j->s->world))
@@ -94,6 +105,8 @@ static void add_evidence(const struct judge *j, struct vu__obs_snapshot *snap)
 			vu__obs_process_of(snap, vu__obs_device_of(snap, q));
 		const struct slot_info *s = slot_of(j, q, p->pid);
 
+		if (s && vu__obs_knows(q, VU__OBS_TIMES))
+			add_reads(j, s, &q->times);
 		/* Without a machine of KVM's its tables say nothing. */
 		if (!s || !has_machine(j, s->queue.vmm))
 			continue;

@@ -66,42 +66,50 @@ static void look(const struct session *s, uint32_t slot, struct seen *seen, even
 	}
 }
 
+/* Room for what is known of new queues, which begin with what their counters have. */
+static int see_new(const struct session *s, struct seen **seen, uint32_t *n)
+{
+	struct seen *bigger;
+
+	if (s->nslots <= *n)
+		return 0;
+	bigger = realloc(*seen, s->nslots * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	*seen = bigger;
+	for (; *n < s->nslots; (*n)++)
+		bigger[*n] = (struct seen){s->slots[*n].queue.kick.count,
+					   s->slots[*n].queue.call.count};
+	return 0;
+}
+
 void poll_queues(struct session *s, event_fn *fn, void *opaque)
 {
 	double interval = s->opt->interval ? s->opt->interval : DEFAULT_S;
+	uint64_t followed = now_ns(), nap;
 	struct seen *seen = NULL;
-	uint32_t n = 0;
-	uint64_t followed = 0, nap;
 	struct timespec ts;
+	uint32_t n = 0;
 
 	interval = VU_MIN(VU_MAX(interval, MIN_S), MAX_S);
 	nap = interval * 1e9;
 	ts = (struct timespec){.tv_sec = nap / 1000000000, .tv_nsec = nap % 1000000000};
-	while (!interrupted() && !s->done) {
+	while (!interrupted() && !s->done && !see_new(s, &seen, &n)) {
 		uint64_t now = now_ns();
 
 		if (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)
 			break;
-		if (now - followed > 1000000000) {
-			followed = now;
-			if (session_update(s))
-				break;
-		}
-		if (s->nslots > n) {
-			struct seen *bigger = realloc(seen, s->nslots * sizeof(*bigger));
-
-			if (!bigger)
-				break;
-			seen = bigger;
-			for (; n < s->nslots; n++)
-				seen[n] = (struct seen){s->slots[n].queue.kick.count,
-							s->slots[n].queue.call.count};
-		}
 		for (uint32_t i = 0; i < s->nslots; i++) {
 			if (s->slots[i].selected && s->slots[i].present)
 				look(s, i, &seen[i], fn, opaque);
 		}
-		nanosleep(&ts, NULL);
+		if (now - followed > 1000000000) {
+			followed = now;
+			if (session_update(s))
+				break;
+		} else {
+			nanosleep(&ts, NULL);
+		}
 	}
 	free(seen);
 }

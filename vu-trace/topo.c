@@ -112,22 +112,22 @@ static const struct found_link *link_of(const struct found *f, uint32_t a, uint3
 
 /*
  * Which of two processes that share an eventfd is the monitor; 0 if they are no such
- * pair.  A monitor is known by its machine or its name; else whoever listens is the
- * back-end.
+ * pair.  A monitor is known by its machine or its name, a back-end by what it tells or
+ * was told; else whoever listens is the back-end.
  */
 static uint32_t monitor_of(const struct found *f, uint32_t a, uint32_t b)
 {
-	const struct found_link *l = link_of(f, a, b);
+	const struct found_link *l;
 
 	if (is_vmm(f, a) != is_vmm(f, b))
 		return is_vmm(f, a) ? a : b;
-	if (!l)
-		return 0;
 	for (size_t i = 0; i < f->nfacts; i++) {
-		if (f->facts[i].backend == a || f->facts[i].backend == b)
+		if (f->facts[i].source &&
+		    (f->facts[i].backend == a || f->facts[i].backend == b))
 			return f->facts[i].backend == a ? b : a;
 	}
-	return l->client;
+	l = link_of(f, a, b);
+	return l ? l->client : 0;
 }
 
 /* --- eventfds --- */

@@ -51,7 +51,7 @@ static struct {
 	unsigned int turns;
 	bool mmio, burst, no_irqfd, no_kvm, write_kicks;
 	/* The back-end's. */
-	unsigned int handle_us, call_us;
+	unsigned int handle_us, call_us, late_us, late_at;
 	bool poll_mode, no_read, no_call;
 } opt = {.queues = 1, .turns = 100};
 
@@ -139,6 +139,8 @@ static void serve(struct back *b, unsigned int q)
 	b->counts[q].reads++;
 	b->counts[q].consumed += value;
 	wait_us(opt.handle_us);
+	if (b->counts[q].reads == opt.late_at)
+		wait_us(opt.late_us);
 	if (opt.no_call || b->call[q] < 0)
 		return;
 	wait_us(opt.call_us);
@@ -471,7 +473,8 @@ int main(int argc, char **argv)
 		{"burst", no_argument, NULL, 'B'},	  {"no-irqfd", no_argument, NULL, 'I'},
 		{"no-kvm", no_argument, NULL, 'K'},
 		{"write", no_argument, NULL, 'w'},	  {"handle-us", required_argument, NULL, 'H'},
-		{"call-us", required_argument, NULL, 'C'}, {"poll", no_argument, NULL, 'p'},
+		{"call-us", required_argument, NULL, 'C'}, {"late-us", required_argument, NULL, 'l'},
+		{"late-at", required_argument, NULL, 'a'}, {"poll", no_argument, NULL, 'p'},
 		{"no-read", no_argument, NULL, 'R'},	  {"no-call", no_argument, NULL, 'N'},
 		{NULL, 0, NULL, 0}};
 	bool back = false;
@@ -489,6 +492,8 @@ int main(int argc, char **argv)
 		case 'w': opt.write_kicks = true; break;
 		case 'H': opt.handle_us = atoi(optarg); break;
 		case 'C': opt.call_us = atoi(optarg); break;
+		case 'l': opt.late_us = atoi(optarg); break;
+		case 'a': opt.late_at = atoi(optarg); break;
 		case 'p': opt.poll_mode = true; break;
 		case 'R': opt.no_read = true; break;
 		case 'N': opt.no_call = true; break;

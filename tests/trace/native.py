@@ -4,8 +4,11 @@
 import json
 import os
 import signal
+import subprocess
+import time
 
-from tools import (Failed, Machine, Process, Trace, expect, programs_left, run, wait_until)
+from tools import (Failed, Machine, Process, Talker, Trace, expect, programs_left, run,
+                   wait_until)
 
 
 def lat(ctx, machine, *args):
@@ -103,7 +106,6 @@ def message_names(ctx):
     back.wait_for("listening", 10)
     t = Trace(ctx.options.vu_trace, "lat", "--json", "--socket", sock, "-p",
               str(back.proc.pid))
-    from tools import Talker
     vmm = Talker([ctx.options.kvmlet, "--no-kvm", "--queues", "2", "--turns", "500", sock])
     ctx.children.append(vmm)
     vmm.wait_for("ready", 10)
@@ -198,7 +200,6 @@ def bad_words(ctx):
         out = run(vt, *args, status=status)
         if text not in out:
             raise Failed("vu-trace %s: %s" % (" ".join(args), out))
-    import subprocess
     done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all",
                            "--bounding-set=-all", vt, "lat"], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
@@ -208,5 +209,238 @@ def bad_words(ctx):
         raise Failed("without rights: " + done.stdout)
 
 
-CASES = [ports, memory, bursts, written, table, selectors, message_names, stream,
+# --- delays, and what is slow ---
+
+def stages_of(found):
+    return found["queues"][0]["stages"]
+
+
+def slow_handler(ctx):
+    """5 ms in the handler are between read and call, in every round, and nowhere else."""
+    m = Machine(ctx, "--turns", "50", back=("--handle-us", "5000"))
+    t = lat(ctx, m)
+    m.go()
+    found = t.finish()[-1]
+    s = stages_of(found)
+    expect("rounds", s["read-call"]["count"], 50)
+    for p in ("p50_ns", "p90_ns"):
+        if not 4.9e6 <= s["read-call"][p] <= 9e6:
+            raise Failed("read-call %s is %d" % (p, s["read-call"][p]))
+    if s["signal-wake"]["p50_ns"] > 2e6 or s["run-read"]["p50_ns"] > 2e6:
+        raise Failed("other stages are slow too: %s" % s)
+    expect("the slowest", len(found["slowest"]), 10)
+    for r in found["slowest"]:
+        if r["at"]["call"] - r["at"]["read"] < 4.9e6:
+            raise Failed("a slow one without the delay: %s" % r)
+    m.end()
+
+
+def stopped_worker(ctx):
+    """A back-end that may not run: the delay is between wake-up and processor."""
+    m = Machine(ctx, "--turns", "5", "--no-kvm")
+    t = lat(ctx, m)
+    m.back.proc.send_signal(signal.SIGSTOP)
+    m.vmm.tell("go")
+    time.sleep(0.3)
+    m.back.proc.send_signal(signal.SIGCONT)
+    m.vmm.wait_for("done ", 20)
+    s = stages_of(t.finish()[-1])
+    late = max(s[k]["max_ns"] for k in ("signal-wake", "wake-run", "run-read", "signal-read")
+               if k in s)
+    if late < 0.25e9:
+        raise Failed("no stage before the read shows 0.3 s: %s" % s)
+    if s["read-call"]["max_ns"] > 0.2e9:
+        raise Failed("the delay is after the read: %s" % s)
+    m.end()
+
+
+# --- files ---
+
+def recorded(ctx, *args, turns=150):
+    m = Machine(ctx, "--turns", str(turns), "--queues", "2")
+    file = ctx.path("trace.vut")
+    t = Trace(ctx.options.vu_trace, "record", "-o", file, "-p", str(m.pid()), *args)
+    m.go()
+    expect("status of record", t.end(signal.SIGINT, 30), 0)
+    m.end()
+    return file
+
+
+def record_and_report(ctx):
+    file = recorded(ctx)
+    out = run(ctx.options.vu_trace, "report", file)
+    for q in (0, 1):
+        if "let.sock:%d (kvmlet-back" % q not in out:
+            raise Failed("no queue %d:\n%s" % (q, out))
+    expect("kicks of each", out.count("kicks 150, notify 150, signal 150"), 2)
+    rows = run(ctx.options.vu_trace, "export", "--csv", file).splitlines()
+    expect("reads in the CSV", sum(",read," in "," + r for r in rows), 300)
+    lines = [json.loads(line) for line in
+             run(ctx.options.vu_trace, "export", "--json", file).splitlines()]
+    expect("rounds in the JSON", sum(e["event"] == "round" for e in lines), 300)
+    times = [e["mono_ns"] for e in lines]
+    expect("in order of time", times, sorted(times))
+
+
+def chrome(ctx):
+    """Valid JSON, every arrow whole and on a span, times monotonic, tracks named."""
+    file = recorded(ctx)
+    out = ctx.path("trace.json")
+    run(ctx.options.vu_trace, "export", "--chrome", "-o", out, file)
+    with open(out) as f:
+        events = json.load(f)["traceEvents"]
+    times = [e["ts"] for e in events if e["ph"] != "M"]
+    expect("times monotonic", times, sorted(times))
+    arrows = {}
+    for e in events:
+        if e["ph"] in "stf":
+            arrows.setdefault(e["id"], []).append(e)
+    expect("arrows", len(arrows), 300)
+    spans = {}
+    for e in events:
+        if e["ph"] == "X":
+            spans.setdefault((e["pid"], e["tid"]), []).append((e["ts"], e["ts"] + e["dur"]))
+    for steps in arrows.values():
+        expect("steps of an arrow", [e["ph"] for e in steps], ["s", "t", "f"])
+        for e in steps:
+            if not any(a <= e["ts"] <= b + 0.001 for a, b in spans[(e["pid"], e["tid"])]):
+                raise Failed("an arrow on no span: %s" % e)
+    named = {(e["pid"], e["tid"]) for e in events if e["ph"] == "M"}
+    for track in spans:
+        if track not in named:
+            raise Failed("track %s has no name" % (track,))
+
+
+def bad_files(ctx):
+    """Cut, foreign and damaged files: a line each, and never more than was there."""
+    file = recorded(ctx, turns=40)
+    with open(file, "rb") as f:
+        whole = f.read()
+    bad = ctx.path("bad.vut")
+
+    def report(data):
+        with open(bad, "wb") as f:
+            f.write(data)
+        out = run(ctx.options.vu_trace, "report", bad, status=1)
+        return [line for line in out.splitlines() if line.startswith("vu-trace:")]
+
+    for n in (0, 3, 8, 20, 100, 500, len(whole) // 2, len(whole) - 1):
+        expect("lines of one cut at %d" % n, len(report(whole[:n])), 1)
+    for at in (9, 13, 17, 60, 200, len(whole) // 2, len(whole) - 5):
+        broken = bytearray(whole)
+        broken[at] ^= 0x40
+        expect("lines of one spoilt at %d" % at, len(report(bytes(broken))), 1)
+    expect("lines of another", len(report(b"#!/bin/sh\n" * 100)), 1)
+    out = run(ctx.options.vu_trace, "report", "/nonexistent", status=1)
+    if "No such file" not in out:
+        raise Failed(out)
+    out = run(ctx.options.vu_trace, "record", "-o", "/dev/full", "-d", "0.2", status=1)
+    if "No space left" not in out:
+        raise Failed(out)
+
+
+def flight_recorder(ctx):
+    """What came before latency was bad is kept, and only then written."""
+    m = Machine(ctx, "--turns", "400", back=("--late-us", "30000", "--late-at", "300"))
+    file = ctx.path("flight.vut")
+    t = Trace(ctx.options.vu_trace, "record", "-o", file, "--trigger", "max>20ms", "-p",
+              str(m.pid()))
+    m.vmm.tell("go")
+    t.wait_for("max>20ms reached", 30)
+    expect("status", t.proc.wait(20), 0)
+    lines = [json.loads(line) for line in
+             run(ctx.options.vu_trace, "export", "--json", file).splitlines()]
+    late = [e for e in lines if e["event"] == "round" and e["value"] > 20e6]
+    expect("late rounds", len(late), 1)
+    before = sum(e["event"] == "read" and e["mono_ns"] < late[0]["mono_ns"] for e in lines)
+    if before < 290:
+        raise Failed("only %d reads before it" % before)
+    m.end()
+
+
+# --- stuck queues ---
+
+class Scene(Talker):
+    def __init__(self, ctx, name):
+        super().__init__([os.path.join(os.path.dirname(ctx.options.kvmlet), "scene"), name])
+        ctx.children.append(self)
+        line = self.wait_for("scene ", 20)
+        _, pid, self.run_dir = line.split()
+        self.backend = int(pid)
+
+    def trace(self, ctx, *args, status=0):
+        done = subprocess.run([ctx.options.vu_trace, *args], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60,
+                              env=dict(os.environ, LIBVU_RUN_DIR=self.run_dir))
+        if done.returncode != status:
+            raise Failed("vu-trace %s ended with %d\n%s%s" % (
+                " ".join(args), done.returncode, done.stdout, done.stderr))
+        return done.stdout
+
+
+def stuck(ctx):
+    for name, verdict, status in (
+            ("idle", "IDLE", 0), ("polling", "IDLE", 0), ("suppressed", "CALL_SUPPRESSED", 0),
+            ("unread-kick", "KICK_NOT_WATCHED", 1), ("swallowed-call", "CALL_LOST", 1),
+            ("unconsumed-call", "CALL_UNCONSUMED", 1), ("held", "BACKEND_IO_STALLED", 1),
+            ("sleeping", "BACKEND_STALLED", 1),
+            ("kick-before-enable", "KICK_EATEN_BEFORE_ENABLE", 1)):
+        s = Scene(ctx, name)
+        out = s.trace(ctx, "stuck", "--all", "--json", "-p", str(s.backend), status=status)
+        expect("verdict on " + name, [json.loads(line)["verdict"] for line in
+                                      out.splitlines()], [verdict])
+        s.end()
+
+
+def stuck_evidence(ctx):
+    """A kick that is read under the tracer's eyes, and not served, is no lost kick."""
+    s = Scene(ctx, "swallowed-kick")
+    t = Talker([ctx.options.vu_trace, "stuck", "--watch", "--json", "-v", "-p", str(s.backend)],
+               env=dict(os.environ, LIBVU_RUN_DIR=s.run_dir))
+    ctx.children.append(t)
+    t.wait_for("tracing", 30)
+    s.tell("kick")
+    t.wait_for("KICK_CONSUMED_NO_WORK", 30)
+    expect("status of the last look", t.end(signal.SIGINT, 20), 1)
+    s.end()
+
+
+def poke(ctx):
+    for name, which, moved, word in (
+            ("kick-before-enable", "kick", True, "a kick was missing"),
+            ("swallowed-call", "call", True, "a call was missing"),
+            ("sleeping", "kick", False, "not for want of a kick"),
+            ("unconsumed-call", "call", False, "not for want of a call")):
+        s = Scene(ctx, name)
+        found = json.loads(s.trace(ctx, "map", "--json", "-p", str(s.backend)))
+        queue = found["queues"][0]["name"]
+        s.trace(ctx, "poke", which, queue, status=2)
+        told = json.loads(s.trace(ctx, "poke", which, queue, "--yes", "--json"))
+        expect("moved, " + name, told["moved"], moved)
+        if word not in told["means"]:
+            raise Failed("%s: %s" % (name, told))
+        s.end()
+    s = Scene(ctx, "idle")
+    s.trace(ctx, "poke", "kick", "nobody:0:0", "--yes", status=1)
+    s.end()
+
+
+def tier_e(ctx):
+    """Without BPF: what the counters in /proc show."""
+    m = Machine(ctx, "--no-kvm", "--turns", "3")
+    t = Trace(ctx.options.vu_trace, "stream", "--json", "--tier", "E", "-i", "0.01", "-p",
+              str(m.pid()))
+    m.back.proc.send_signal(signal.SIGSTOP)
+    m.vmm.tell("go")
+    t.wait_for('"event":"signal"', 10)
+    m.back.proc.send_signal(signal.SIGCONT)
+    t.wait_for('"event":"read"', 10)
+    m.vmm.wait_for("done ", 10)
+    first = t.finish()[0]
+    expect("the first", (first["event"], first["tier"], first["value"]), ("signal", "E", 1))
+    m.end()
+
+
+CASES = [slow_handler, stopped_worker, record_and_report, chrome, bad_files,
+         flight_recorder, stuck, stuck_evidence, poke, tier_e, ports, memory, bursts, written, table, selectors, message_names, stream,
          stream_sampled, losses_told, nothing_left, bad_words]
