@@ -32,7 +32,7 @@ enum ev_kind {
 	EV_SUPPRESS,   /* libvu did not call, the driver does not want it */
 	EV_MSG,	       /* a vhost-user message.  other: request, value: size, aux: fd or -1 */
 	EV_RING,       /* a ring was started (value 1) or stopped (0) */
-	EV_FAULT,      /* libvu waited for a page.  value: address */
+	EV_FAULT,      /* an address that is not guest memory.  value: it */
 	EV_ROUND,      /* a kick was served: struct ev_round */
 	EV_TABLE,      /* a message changed which eventfd is which.  value: the eventfd, a
 			  name of the kernel's; other: see below, aux: fd or -1 */

@@ -21,7 +21,7 @@
 #include "trace.skel.h"
 
 #define MAX_PROBES 40
-#define MAX_USDT   64
+#define MAX_USDT   288
 
 struct loader {
 	struct trace_bpf *skel;
@@ -73,8 +73,10 @@ const struct probe_info probes[] = {
 	{"usdt_push", "usdt vu:push", "element given back", 'D'},
 	{"usdt_suppress", "usdt vu:suppress", "call not wanted", 'D'},
 	{"usdt_msg", "usdt vu:msg", "message handled", 'D'},
-	{"usdt_ring", "usdt vu:ring", "ring started or stopped", 'D'},
-	{"usdt_fault", "usdt vu:fault", "wait for a page", 'D'},
+	{"usdt_call", "usdt vu:call", "which queue a call is of", 'D'},
+	{"usdt_ring_start", "usdt vu:ring_start", "ring started", 'D'},
+	{"usdt_ring_stop", "usdt vu:ring_stop", "ring stopped", 'D'},
+	{"usdt_fault", "usdt vu:fault", "address that is not guest memory", 'D'},
 };
 const unsigned int nprobes = VU_ARRAY_SIZE(probes);
 _Static_assert(VU_ARRAY_SIZE(probes) <= MAX_PROBES, "room for all probes");

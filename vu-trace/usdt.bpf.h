@@ -69,15 +69,29 @@ static __always_inline void libvu_event(__u8 kind, long dev, long index, __u64 v
 		hand_over(&e);
 }
 
-SEC("?usdt")
-int BPF_USDT(usdt_kick_read, long dev, long index, long fd, long value)
+/* Learns which slot a queue of libvu's is, from one of its eventfds. */
+static __always_inline void libvu_learn(long dev, long index, long fd, __u8 role)
 {
 	struct libvu_queue k = libvu_key(dev, index);
 	__u64 efd = ctx_of_fd(fd);
 	struct watch *w = efd ? watch_of(efd) : NULL;
 
-	if (w && w->role == ROLE_KICK)
+	if (w && w->role == role)
 		bpf_map_update_elem(&libvu_queues, &k, &w->queue, BPF_ANY);
+}
+
+SEC("?usdt")
+int BPF_USDT(usdt_kick_read, long dev, long index, long fd)
+{
+	libvu_learn(dev, index, fd, ROLE_KICK);
+	return 0;
+}
+
+/* The eventfd's own event says that it was signalled. */
+SEC("?usdt")
+int BPF_USDT(usdt_call, long dev, long index, long fd)
+{
+	libvu_learn(dev, index, fd, ROLE_CALL);
 	return 0;
 }
 
@@ -125,7 +139,6 @@ int BPF_USDT(usdt_push, long dev, long index, long head, long len)
 	return 0;
 }
 
-/* The eventfd's own event says when: this one says that libvu wanted it. */
 SEC("?usdt")
 int BPF_USDT(usdt_suppress, long dev, long index, long why)
 {
@@ -134,23 +147,36 @@ int BPF_USDT(usdt_suppress, long dev, long index, long why)
 }
 
 SEC("?usdt")
-int BPF_USDT(usdt_msg, long dev, long request, long size, long result)
+int BPF_USDT(usdt_msg, long dev, long request, long queue, long result)
 {
-	libvu_event(EV_MSG, dev, -1, request, size);
+	struct event e;
+
+	fill(&e, EV_MSG, TIER_USDT, ROLE_NONE, libvu_slot(dev, queue), bpf_ktime_get_ns(),
+	     result);
+	e.other = request;
+	e.aux = -1;
+	hand_over(&e);
 	return 0;
 }
 
 SEC("?usdt")
-int BPF_USDT(usdt_ring, long dev, long index, long started)
+int BPF_USDT(usdt_ring_start, long dev, long index, long base)
 {
-	libvu_event(EV_RING, dev, index, started, 0);
+	libvu_event(EV_RING, dev, index, 1, base);
 	return 0;
 }
 
 SEC("?usdt")
-int BPF_USDT(usdt_fault, long dev, long address)
+int BPF_USDT(usdt_ring_stop, long dev, long index, long left)
 {
-	libvu_event(EV_FAULT, dev, -1, address, 0);
+	libvu_event(EV_RING, dev, index, 0, left);
+	return 0;
+}
+
+SEC("?usdt")
+int BPF_USDT(usdt_fault, long vq, long address)
+{
+	libvu_event(EV_FAULT, vq, -1, address, 0);
 	return 0;
 }
 

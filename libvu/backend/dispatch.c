@@ -11,6 +11,7 @@
 #include "backend/dev.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 /*
  * The socket has room for more answers than a front-end that reads them waits for; one
@@ -268,6 +269,7 @@ static bool serve(struct vu__dev *d, struct vu__msg *m)
 	d->why[0] = '\0';
 	ret = run(d, m);
 	vu__show_message_end(d, request, queue, ret, began);
+	VU__TRACE4(msg, d->pub, request, queue, ret);
 	if (ret == VU__REPLY) {
 		/* Fds in it now are the answer's. */
 		ret = vu__send_reply(d, m);

@@ -2,12 +2,19 @@
 /* The public queue calls.  Queue's thread. */
 #include "backend/dev.h"
 #include "base/fd.h"
+#include "base/trace.h"
 
 /* The queue knows its ring; the device is for the signature all these calls share. */
 static inline struct vu__ring *ring_of(const VuDev *dev, const VuVirtq *vq)
 {
 	(void)dev;
 	return &vu__queue_of(vq)->ring;
+}
+
+/* For tracers. */
+static inline unsigned int index_of(const VuVirtq *vq)
+{
+	return vu__queue_index(vu__queue_of(vq));
 }
 
 /* The control thread sets these two while a queue's thread may be looking. */
@@ -30,11 +37,15 @@ bool vu_queue_empty(VuDev *dev, VuVirtq *vq)
 
 void *vu_queue_pop(VuDev *dev, VuVirtq *vq, size_t sz)
 {
+	VuVirtqElement *elem;
+
 	if (vu__dev_broken(dev))
 		return NULL;
-	if (vu__postcopy_listening(dev))
-		return vu__postcopy_pop(vu__queue_of(vq), sz);
-	return vu__ring_pop(ring_of(dev, vq), sz);
+	elem = vu__postcopy_listening(dev) ? vu__postcopy_pop(vu__queue_of(vq), sz) :
+					     vu__ring_pop(ring_of(dev, vq), sz);
+	if (elem)
+		VU__TRACE3(pop, dev, index_of(vq), elem->index);
+	return elem;
 }
 
 void vu_queue_unpop(VuDev *dev, VuVirtq *vq, VuVirtqElement *elem, size_t len)
@@ -55,6 +66,7 @@ bool vu_queue_rewind(VuDev *dev, VuVirtq *vq, unsigned int num)
 void vu_queue_fill(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem, unsigned int len,
 		   unsigned int idx)
 {
+	VU__TRACE4(push, dev, index_of(vq), elem->index, len);
 	(void)vu__ring_fill(ring_of(dev, vq), elem, len, idx);
 }
 
@@ -65,6 +77,7 @@ void vu_queue_flush(VuDev *dev, VuVirtq *vq, unsigned int num)
 
 void vu_queue_push(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem, unsigned int len)
 {
+	VU__TRACE4(push, dev, index_of(vq), elem->index, len);
 	vu__ring_push(ring_of(dev, vq), elem, len);
 }
 
@@ -139,10 +152,13 @@ static void notify(VuDev *dev, VuVirtq *vq, bool sync)
 
 	if (vu__dev_broken(dev) || !r->can_push)
 		return;
-	if (vu__ring_should_call(r))
+	if (vu__ring_should_call(r)) {
+		VU__TRACE3(call, dev, index_of(vq), vq->call_fd);
 		vu__ring_notified(r, call_driver(vu__queue_of(vq), sync));
-	else
+	} else {
+		VU__TRACE3(suppress, dev, index_of(vq), r->event_idx);
 		vu__ring_notified(r, r->event_idx ? VU__CALL_EVENT : VU__CALL_FLAG);
+	}
 }
 
 void vu_queue_notify(VuDev *dev, VuVirtq *vq)
@@ -169,6 +185,7 @@ int64_t vu_read_kick(VuDev *dev, VuVirtq *vq)
 
 	if (ret)
 		return ret;
+	VU__TRACE4(kick_read, dev, index_of(vq), vq->kick_fd, value);
 	vu__ring_woken(ring_of(dev, vq), value);
 	return (int64_t)VU_MIN(value, (uint64_t)INT64_MAX);
 }

@@ -9,6 +9,7 @@
 #include "backend/dev.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "core/split.h"
 
 void vu__queue_quiesce(struct vu__queue *q)
@@ -171,6 +172,7 @@ static int go_live(struct vu__queue *q, bool *pending)
 	r->opaque = q;
 	*pending = vu__ring_start(r);
 	vu__show_start(q);
+	VU__TRACE3(ring_start, q->dev->pub, vu__queue_index(q), vq->last_avail_idx);
 	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u", vu__queue_index(q),
 		  vq->vring.num, vq->last_avail_idx);
 	/* Who served it before may have completed these and not lived to call. */
@@ -261,6 +263,7 @@ static void end_stop(struct vu__queue *q, bool call)
 	close_kick(q);
 	if (live)
 		vu__show_stop(q, left);
+	VU__TRACE3(ring_stop, q->dev->pub, vu__queue_index(q), left);
 }
 
 void vu__queue_run_handler(struct vu__queue *q, uint64_t kicks)
@@ -327,6 +330,7 @@ static void kicked(VuDev *dev, int condition, void *data)
 		q->watched = false;
 		return;
 	}
+	VU__TRACE4(kick_read, dev, vu__queue_index(q), vq->kick_fd, value);
 	if (vq->handler)
 		vu__queue_run_handler(q, value);
 }

@@ -4,9 +4,12 @@
 
 #include <string.h>
 
+#include "base/trace.h"
+
 bool vu__chain_out_of_bounds(struct vu__ring *r, const struct vu__desc *d)
 {
 	vu__meter_fault(&r->meter);
+	VU__TRACE2(fault, r->vq, d->addr);
 	vu__ring_break(r, "descriptor of %u bytes at 0x%llx is not in guest memory", d->len,
 		       (unsigned long long)d->addr);
 	return false;
@@ -49,6 +52,7 @@ static bool copy_table(struct vu__ring *r, const struct vu__desc *d, struct vu__
 	if (!vu__range_valid(d->addr, d->len) ||
 	    !vu__memmap_read(r->map, d->addr, r->table, d->len)) {
 		vu__meter_fault(&r->meter);
+		VU__TRACE2(fault, r->vq, d->addr);
 		vu__ring_break(r, "indirect table of %u bytes at 0x%llx is not in guest memory",
 			       d->len, (unsigned long long)d->addr);
 		return false;

@@ -188,25 +188,32 @@ def total(queues, what):
     return sum(q[what] for q in queues)
 
 
-def check_disk(ctx, backend, sock, source):
+def check_disk(ctx, backend, sock, source, points=False):
     drove, queues = drive(ctx, backend.proc.pid, blk_device(sock), "blk:200", source)
     expect("requests", drove["requests"], 200)
     expect("kicks", total(queues, "kicks"), drove["requests"])
     expect("reads of kicks", total(queues, "reads"), drove["requests"])
+    # A queue is known to the points from its first kick or call on: the first pop is not.
+    for what in ("pops", "pushes") if points else ():
+        if not drove["requests"] - QUEUES <= total(queues, what) <= drove["requests"]:
+            raise Failed("%s: %d of %d" % (what, total(queues, what), drove["requests"]))
+    if points and sum(q["stages"].get("pop-push", {"count": 0})["count"]
+                      for q in queues) < drove["requests"] - QUEUES:
+        raise Failed("time from pop to push is missing: %s" % queues)
     # The monitor reads each call and injects it.
     expect("interrupts", total(queues, "calls"), drove["interrupts"])
     return "kicks=%d" % drove["requests"]
 
 
 def linux_vu_blk(ctx):
-    b, sock = vu_blk(ctx, "--num-queues=%d" % QUEUES)
-    return check_disk(ctx, b, sock, "telemetry" if telemetry(b) else "waiters")
-
-
-def telemetry(backend):
-    where = os.environ.get("LIBVU_RUN_DIR", "/run/libvu")
-    return os.path.isdir(where) and any(n.startswith("%d-" % backend.proc.pid)
-                                        for n in os.listdir(where))
+    """libvu tells which is which, and its points show each element."""
+    os.mkdir(ctx.path("run"))
+    os.environ["LIBVU_RUN_DIR"] = ctx.path("run")
+    try:
+        b, sock = vu_blk(ctx, "--num-queues=%d" % QUEUES)
+        return check_disk(ctx, b, sock, "telemetry", points=True)
+    finally:
+        del os.environ["LIBVU_RUN_DIR"]
 
 
 def linux_storage_daemon(ctx):
