@@ -67,9 +67,12 @@ static uint64_t kicks(const struct session *s, uint32_t slot, const struct qstat
 {
 	const struct slot_info *i = &s->slots[slot];
 
-	if (s->tier == 'C' && i->present)
+	/* Tier A sees what the guest's store signalled; in C that store is the signal. */
+	if (s->opt->counts && s->tier == 'C')
+		return load(&q->kicks) - i->kick_added + load(&q->n[EV_NOTIFY]);
+	if (s->tier == 'C' && i->present && !s->opt->no_syscalls)
 		return load(&q->consumed) + i->queue.kick.count - i->kick_before;
-	return load(&q->kicks);
+	return load(&q->kicks) - i->kick_added;
 }
 
 struct count {
@@ -317,7 +320,7 @@ static void run(struct lat *l)
 
 int cmd_lat(const struct options *o)
 {
-	struct load_options lo = {.stages = true, .messages = true};
+	struct load_options lo = {.stages = true, .messages = true, .counts = o->counts};
 	struct lat l = {.j = json_to(stdout)};
 	struct session s;
 	int ret = session_open(&s, o, &lo);

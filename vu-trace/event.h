@@ -116,7 +116,7 @@ struct ev_round {
 #define HIST_BUCKETS  ((HIST_TOP_BIT - HIST_SUB_BITS + 1) * HIST_SUB)
 
 struct hist {
-	__u64 count;
+	__u64 count; /* in user space only: it is the sum of the buckets */
 	__u64 sum;
 	__u64 max;
 	__u64 bucket[HIST_BUCKETS];
@@ -126,14 +126,13 @@ struct hist {
 struct qstate {
 	__u64 n[EV_KINDS]; /* events by kind */
 	__u64 last[EV_KINDS]; /* when there was one */
-	__u64 kicks;	   /* sum of what was added to the kick eventfd */
+	__u64 kicks;	   /* sum of what was added to the kick eventfd, and was in it before */
 	__u64 consumed;	   /* sum of what was read out of it */
 	__u64 in_kernel;   /* of the signals: by the kernel */
 	__u64 coalesced;   /* kicks that were read together with another one */
 	__u64 no_wake;	   /* reads for which nobody had to be woken */
 	__u64 empty_reads;
 	__u64 failed_calls;
-	__s64 pending;	   /* kicks less consumed: what the counter should be */
 	__u64 round;
 	__u64 at[PT_POINTS]; /* the round that is being signalled: up to PT_RUN */
 	__u64 served[PT_POINTS]; /* the round that was read last */
@@ -148,6 +147,12 @@ struct watch {
 	__s32 id; /* the kernel's eventfd-id; another one means another eventfd */
 	__u8 role;
 	__u8 pad[7];
+};
+
+#define WATCH_FEW 16
+struct few {
+	__u64 ctx; /* 0: none */
+	struct watch w;
 };
 
 /* The kick eventfds a process waits for: what a wake-up of it may be about. */

@@ -22,11 +22,21 @@ static __always_inline __u64 user_value(const void *buf)
  * Some kernels have eventfd_signal() and eventfd_signal_mask(), the one calling the
  * other or having a copy of it: the task remembers that it is in the first.
  */
+static __always_inline void signal_in_kernel(__u64 ctx, __u64 n, __u8 tier)
+{
+	struct watch *w = watch_of(ctx);
+
+	if (w)
+		on_signal(ctx, w, n, tier, EVF_IN_KERNEL, OP_TIME, -1);
+}
+
 static __always_inline void signal_begin(__u64 ctx, __u64 n, __u8 tier)
 {
 	struct op *op;
 
-	on_signal(ctx, n, tier, EVF_IN_KERNEL);
+	if (!watch_of(ctx))
+		return;
+	signal_in_kernel(ctx, n, tier);
 	op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
 	if (op && op->ctx == ctx)
 		op->signalling = 1;
@@ -42,11 +52,14 @@ static __always_inline void signal_end(void)
 
 static __always_inline void signal_mask(__u64 ctx, __u64 n, __u8 tier)
 {
-	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
+	struct op *op;
 
+	if (!watch_of(ctx))
+		return;
+	op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
 	if (op && op->signalling && op->ctx == ctx)
 		return;
-	on_signal(ctx, n, tier, EVF_IN_KERNEL);
+	signal_in_kernel(ctx, n, tier);
 }
 
 /* --- A --- */
@@ -54,7 +67,11 @@ static __always_inline void signal_mask(__u64 ctx, __u64 n, __u8 tier)
 SEC("?fentry/eventfd_write")
 int BPF_PROG(fentry_write, struct file *file, const char *buf)
 {
-	on_signal((__u64)file->private_data, user_value(buf), TIER_FENTRY, 0);
+	__u64 efd = (__u64)file->private_data;
+	struct watch *w = watch_of(efd);
+
+	if (w)
+		on_signal(efd, w, user_value(buf), TIER_FENTRY, 0, OP_SEEN, -1);
 	return 0;
 }
 
@@ -62,8 +79,12 @@ SEC("?fexit/eventfd_write")
 int BPF_PROG(fexit_write, struct file *file, const char *buf, __u64 count, void *pos,
 	     long ret)
 {
+	__u64 efd = (__u64)file->private_data;
+
+	if (!watch_of(efd))
+		return 0;
 	if (ret < 0)
-		on_signal_failed((__u64)file->private_data, user_value(buf));
+		on_signal_failed(efd, user_value(buf));
 	signal_over();
 	return 0;
 }
@@ -109,7 +130,11 @@ int BPF_PROG(fentry_signal_mask, struct eventfd_ctx *efd, unsigned int mask)
 SEC("?kprobe/eventfd_write")
 int BPF_KPROBE(kprobe_write, struct file *file, const char *buf)
 {
-	on_signal((__u64)BPF_CORE_READ(file, private_data), user_value(buf), TIER_KPROBE, 0);
+	__u64 efd = (__u64)BPF_CORE_READ(file, private_data);
+	struct watch *w = watch_of(efd);
+
+	if (w)
+		on_signal(efd, w, user_value(buf), TIER_KPROBE, 0, OP_TIME, -1);
 	return 0;
 }
 

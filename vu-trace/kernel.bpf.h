@@ -24,7 +24,10 @@ struct pt_regs {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8;
 	unsigned long ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 } KERNEL;
-#define SYSCALL_NUMBER(regs) ((long)BPF_CORE_READ(regs, orig_ax))
+/* Of registers that the verifier knows for such. */
+#define SYSCALL_NUMBER(regs) ((long)(regs)->orig_ax)
+#define PARM1(regs)	     ((regs)->di)
+#define PARM2(regs)	     ((regs)->si)
 #define NR_read	   0
 #define NR_write   1
 #define NR_readv   19
@@ -45,7 +48,9 @@ struct pt_regs {
 	__u64 orig_x0;
 	__s32 syscallno;
 } KERNEL;
-#define SYSCALL_NUMBER(regs) ((long)BPF_CORE_READ(regs, syscallno))
+#define SYSCALL_NUMBER(regs) ((long)(regs)->syscallno)
+#define PARM1(regs)	     ((regs)->orig_x0)
+#define PARM2(regs)	     ((regs)->regs[1])
 #define NR_read	   63
 #define NR_write   64
 #define NR_readv   65

@@ -16,6 +16,7 @@ struct load_options {
 	uint64_t min_ns;  /* shorter rounds are not */
 	uint32_t sample;  /* one round of so many, 0 as 1 */
 	bool stages;	  /* histograms */
+	bool counts;	  /* count only: no times, at the least cost */
 	bool messages;	  /* see the vhost-user conversation */
 	bool no_syscalls; /* in tier C: do without the system calls' tracepoints */
 	char tier;	  /* only this one: 'A', 'B' or 'C'; 0: the best */

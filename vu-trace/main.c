@@ -26,6 +26,7 @@ enum {
 	OPT_TRIGGER,
 	OPT_TIER,
 	OPT_NO_SYSCALLS,
+	OPT_COUNTS,
 	OPT_RING,
 	OPT_WATCH,
 	OPT_ALL,
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
 	{"trigger", required_argument, NULL, OPT_TRIGGER},
 	{"tier", required_argument, NULL, OPT_TIER},
 	{"no-syscalls", no_argument, NULL, OPT_NO_SYSCALLS},
+	{"counts", no_argument, NULL, OPT_COUNTS},
 	{"buffer", required_argument, NULL, OPT_RING},
 	{"watch", no_argument, NULL, OPT_WATCH},
 	{"all", no_argument, NULL, OPT_ALL},
@@ -114,6 +116,7 @@ static void help(void)
 	      "      --trigger=p99>TIME   record: keep what came before it was so, then end\n"
 	      "      --tier=A|B|C|E       this way of tracing; see vu-trace check\n"
 	      "      --no-syscalls        tier C without the system calls' tracepoints\n"
+	      "      --counts             lat: count, and take no times: the least cost\n"
 	      "      --buffer=BYTES       for events on their way; a power of 2\n"
 	      "      --watch, --all       stuck: go on; healthy queues too\n"
 	      "      --yes                poke: do it\n"
@@ -352,6 +355,9 @@ static bool set_option(int c, struct options *o)
 		return true;
 	case OPT_NO_SYSCALLS:
 		o->no_syscalls = true;
+		return true;
+	case OPT_COUNTS:
+		o->counts = true;
 		return true;
 	case OPT_WATCH:
 		o->watch = true;

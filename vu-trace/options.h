@@ -40,6 +40,7 @@ struct options {
 	const char *trigger;
 	char tier;
 	bool no_syscalls;
+	bool counts;
 	bool watch;
 	bool all;
 	bool yes;

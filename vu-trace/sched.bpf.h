@@ -13,14 +13,11 @@
 static __always_inline void woken(struct qstate *q, __u32 queue, __u64 ts, __u32 tid)
 {
 	struct run r = {.woken = ts, .queue = queue};
-	struct event e;
 
 	if (!q->at[PT_SIGNAL] || __sync_val_compare_and_swap(&q->at[PT_WAKE], 0, ts))
 		return;
 	bpf_map_update_elem(&runs, &tid, &r, BPF_ANY);
-	fill(&e, EV_WAKE, TIER_TRACEPOINT, ROLE_KICK, queue, ts, 0);
-	e.other = tid;
-	report(q, &e);
+	report_more(q, queue, EV_WAKE, TIER_TRACEPOINT, ROLE_KICK, ts, 0, tid, 0);
 }
 
 SEC("?tp_btf/sched_waking")
@@ -78,10 +75,15 @@ int BPF_PROG(switched, bool preempt, struct task_struct *prev, struct task_struc
 	q = state_of(r->queue);
 	if (!q)
 		return 0;
+	add(&q->n[EV_RUN], 1);
+	q->last[EV_RUN] = r->run;
+	if (!wanted(EV_RUN) || !sampled(q))
+		return 0;
+	/* Another task is the current one. */
 	fill(&e, EV_RUN, TIER_TRACEPOINT, ROLE_KICK, r->queue, r->run, 0);
 	e.tgid = next->tgid;
 	e.tid = tid;
-	report(q, &e);
+	hand_over(&e);
 	return 0;
 }
 

@@ -154,7 +154,8 @@ static void watch_slot(struct session *s, uint32_t slot)
 	if (on && info->kick_obj != info->queue.kick.obj) {
 		/* What was in the counter before is no kick of ours. */
 		info->kick_before = info->queue.kick.count;
-		__atomic_store_n(&q->pending, info->queue.kick.count, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&q->kicks, info->queue.kick.count, __ATOMIC_RELAXED);
+		info->kick_added += info->queue.kick.count;
 		q->vmm = info->queue.vmm;
 		q->backend = info->queue.backend;
 	}

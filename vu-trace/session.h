@@ -31,6 +31,7 @@ struct slot_info {
 	struct queue queue;    /* as it was seen last */
 	uint64_t kick_obj, call_obj;
 	uint64_t kick_before; /* in the counter when it was first seen */
+	uint64_t kick_added;  /* of the kicks counted: such */
 };
 
 /*

@@ -49,6 +49,8 @@ static __always_inline void on_message(__u32 request, __u64 size, __s32 fd)
 {
 	struct event e;
 
+	if (!wanted(EV_MSG))
+		return;
 	fill(&e, EV_MSG, tier_eventfd, ROLE_NONE, NO_QUEUE, bpf_ktime_get_ns(), size);
 	e.aux = fd;
 	e.other = request;
@@ -113,7 +115,7 @@ static __always_inline void on_recvmsg(__s32 sock, const void *user, long len, _
 		return;
 	/* Now: the process may close it, and use its number again, before anybody looks. */
 	if (fd >= 0)
-		efd = ctx_of_fd(fd);
+		efd = eventfd_of_fd(fd);
 	if (len == HEADER_SIZE) {
 		op->request = h.request;
 		op->sock = sock;
@@ -144,8 +146,8 @@ static __always_inline void on_recv(__s32 sock, const void *buf, long len)
 static __always_inline void socket_read(struct pt_regs *regs, long ret, __u64 left)
 {
 	long nr = SYSCALL_NUMBER(regs);
-	__s32 fd = PT_REGS_PARM1_CORE_SYSCALL(regs);
-	const void *arg = (const void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
+	__s32 fd = PARM1(regs);
+	const void *arg = (const void *)PARM2(regs);
 
 	if (ret <= 0)
 		return;
@@ -211,49 +213,56 @@ static __always_inline __u64 written_value(long nr, const void *arg)
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(enter, struct pt_regs *regs, long nr)
 {
+	struct watch *w;
 	__u64 efd;
+	__s32 fd;
 
 	if (nr != NR_write && nr != NR_writev)
 		return 0;
 	if (!is_target(bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	efd = ctx_of_fd(PT_REGS_PARM1_CORE_SYSCALL(regs));
-	if (efd)
-		on_signal(efd,
-			  written_value(nr, (const void *)PT_REGS_PARM2_CORE_SYSCALL(regs)),
-			  TIER_TRACEPOINT, 0);
+	fd = PARM1(regs);
+	efd = ctx_of_fd(fd);
+	w = efd ? watch_of(efd) : NULL;
+	if (w)
+		on_signal(efd, w, written_value(nr, (const void *)PARM2(regs)),
+			  TIER_TRACEPOINT, 0, OP_SYSCALL, fd);
 	return 0;
+}
+
+static __always_inline bool interesting(long nr, long ret)
+{
+	return nr == NR_read || nr == NR_readv || nr == NR_recvmsg || nr == NR_recvfrom ||
+	       ((nr == NR_write || nr == NR_writev) && ret < 0);
 }
 
 SEC("?tp_btf/sys_exit")
 int BPF_PROG(leave, struct pt_regs *regs, long ret)
 {
-	long nr;
+	long nr = SYSCALL_NUMBER(regs);
 	const void *arg;
 	__u64 efd;
 
-	if (!is_target(bpf_get_current_pid_tgid() >> 32))
+	if (!interesting(nr, ret) || !is_target(bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	nr = SYSCALL_NUMBER(regs);
-	if (nr == NR_recvmsg || nr == NR_recvfrom)
+	if (nr == NR_recvmsg || nr == NR_recvfrom) {
 		socket_read(regs, ret, 0);
-	if (nr == NR_write || nr == NR_writev)
-		signal_over();
-	if (nr != NR_read && nr != NR_readv &&
-	    ((nr != NR_write && nr != NR_writev) || ret >= 0))
 		return 0;
-	efd = ctx_of_fd(PT_REGS_PARM1_CORE_SYSCALL(regs));
-	arg = (const void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
-	if (!efd) {
+	}
+	efd = ctx_of_fd(PARM1(regs));
+	arg = (const void *)PARM2(regs);
+	if (!efd || !watch_of(efd)) {
 		if (nr == NR_read)
-			on_recv(PT_REGS_PARM1_CORE_SYSCALL(regs), arg, ret);
+			on_recv(PARM1(regs), arg, ret);
 		return 0;
 	}
 	if (nr == NR_write || nr == NR_writev)
 		on_signal_failed(efd, written_value(nr, arg));
 	else if (ret > 0 || ret == -EAGAIN)
-		on_eventfd_read(efd, ret, ret > 0 ? written_value(nr == NR_read ? NR_write : NR_writev, arg) : 0,
-				TIER_TRACEPOINT);
+		on_eventfd_read(
+			efd, ret,
+			ret > 0 ? written_value(nr == NR_read ? NR_write : NR_writev, arg) : 0,
+			TIER_TRACEPOINT);
 	return 0;
 }
 
@@ -271,20 +280,22 @@ struct {
 SEC("?tp_btf/io_uring_file_get")
 int BPF_PROG(ring_file, struct io_kiocb *req, int fd)
 {
-	__u8 op = req->opcode;
 	__u64 efd, key = (__u64)req;
+	__u8 op = req->opcode;
+	struct watch *w;
 
-	if (!is_target(bpf_get_current_pid_tgid() >> 32))
-		return 0;
 	if (op != IORING_READ && op != IORING_WRITE && op != IORING_READV &&
 	    op != IORING_WRITEV)
 		return 0;
+	if (!is_target(bpf_get_current_pid_tgid() >> 32))
+		return 0;
 	efd = ctx_of_fd(fd);
-	if (!efd || !bpf_map_lookup_elem(&watched, &efd))
+	w = efd ? watch_of(efd) : NULL;
+	if (!w)
 		return 0;
 	/* What is written can't be seen here; a back-end or monitor adds 1. */
 	if (op == IORING_WRITE || op == IORING_WRITEV)
-		on_signal(efd, 1, TIER_TRACEPOINT, 0);
+		on_signal(efd, w, 1, TIER_TRACEPOINT, 0, OP_TIME, -1);
 	else
 		bpf_map_update_elem(&ring_reads, &key, &efd, BPF_ANY);
 	return 0;
@@ -299,7 +310,7 @@ int BPF_PROG(ring_complete, void *ring, void *req)
 	struct qstate *q = w ? state_of(w->queue) : NULL;
 
 	if (q)
-		on_eventfd_read(*efd, q->pending > (__s64)count_of(*efd) ? 1 : -EAGAIN,
+		on_eventfd_read(*efd, q->kicks - q->consumed > count_of(*efd) ? 1 : -EAGAIN,
 				~0ULL, TIER_TRACEPOINT);
 	if (efd)
 		bpf_map_delete_elem(&ring_reads, &key);

@@ -21,6 +21,7 @@ const volatile __u32 want_kinds;    /* bit per kind: these go to the ring buffer
 const volatile __u64 min_ns;	    /* rounds shorter than this are not handed over */
 const volatile __u32 sample = 1;    /* one round of so many is handed over */
 const volatile bool want_stages;    /* fill the histograms */
+const volatile bool want_clock;     /* else events are counted, no more */
 const volatile bool want_sampling;  /* tell signals from the eventfds' counts: tier C */
 const volatile __u64 eventfd_fops;  /* from the scan */
 const volatile __u8 tier_eventfd;   /* the tier of the eventfds' own programs */
@@ -30,6 +31,13 @@ const volatile __u8 tier_eventfd;   /* the tier of the eventfds' own programs */
 #define MAX_TARGETS 32
 __u32 targets[MAX_TARGETS]; /* tgids; 0 ends the list */
 __u64 slow_ns = ~0ULL;	    /* rounds at least so long are handed over, the slowest */
+
+/*
+ * The eventfds that are watched: the first few are found by comparing, since most
+ * eventfd operations of a machine are of others, and the rest in a table.
+ */
+struct few few[WATCH_FEW]; /* without gaps; ctx 0 ends the list */
+__u32 many;		   /* there are more, in the table */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -92,10 +100,18 @@ struct op {
 	__s32 sock;
 	__s32 fd;
 	__u64 passed; /* ... and the eventfd it brings */
+	__s32 written;	 /* fd of the system call that signals, with OP_SYSCALL */
 	__u8 role;
 	__u8 signalling; /* in eventfd_signal() */
-	__u8 writing;	 /* in a write, whose end is seen */
-	__u8 pad[5];
+	__u8 until;	 /* enum op_end */
+	__u8 pad[1];
+};
+
+/* How it is known that a signal is over. */
+enum op_end {
+	OP_TIME,    /* it is not: it was just now */
+	OP_SYSCALL, /* the task has left that system call */
+	OP_SEEN,    /* the end itself is seen */
 };
 
 struct {
@@ -144,17 +160,17 @@ static __always_inline struct op *task_op(void)
 				    BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
-/* The watch of an eventfd; its id tells whether it is still the same one. */
 static __always_inline struct watch *watch_of(__u64 ctx)
 {
-	struct watch *w = bpf_map_lookup_elem(&watched, &ctx);
-	struct eventfd_ctx *p = (void *)ctx;
+	for (int i = 0; i < WATCH_FEW; i++) {
+		__u64 c = few[i].ctx;
 
-	if (!w)
-		return NULL;
-	if (w->id >= 0 && bpf_core_field_exists(p->id) && BPF_CORE_READ(p, id) != w->id)
-		return NULL;
-	return w;
+		if (c == ctx)
+			return &few[i].w;
+		if (!c)
+			return NULL;
+	}
+	return many ? bpf_map_lookup_elem(&watched, &ctx) : NULL;
 }
 
 static __always_inline __u64 count_of(__u64 ctx)
@@ -162,14 +178,10 @@ static __always_inline __u64 count_of(__u64 ctx)
 	return BPF_CORE_READ((struct eventfd_ctx *)ctx, count);
 }
 
-/* The eventfd behind a file, 0 if it is none. */
-static __always_inline __u64 ctx_of_file(struct file *file)
-{
-	if (!file || (__u64)BPF_CORE_READ(file, f_op) != eventfd_fops)
-		return 0;
-	return (__u64)BPF_CORE_READ(file, private_data);
-}
-
+/*
+ * What stands behind a file descriptor of this task: an eventfd, if it is one of those
+ * that are watched; anything else has another address.
+ */
 static __always_inline __u64 ctx_of_fd(__u32 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -179,7 +191,22 @@ static __always_inline __u64 ctx_of_fd(__u32 fd)
 		return 0;
 	table = task->files->fdt->fd;
 	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
-	return ctx_of_file(file);
+	return file ? (__u64)BPF_CORE_READ(file, private_data) : 0;
+}
+
+/* The same, if it is any eventfd at all. */
+static __always_inline __u64 eventfd_of_fd(__u32 fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct file **table, *file = NULL;
+
+	if (fd >= task->files->fdt->max_fds)
+		return 0;
+	table = task->files->fdt->fd;
+	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
+	if (!file || (__u64)BPF_CORE_READ(file, f_op) != eventfd_fops)
+		return 0;
+	return (__u64)BPF_CORE_READ(file, private_data);
 }
 
 /* --- histograms --- */
@@ -221,7 +248,6 @@ static __always_inline void measure(__u32 queue, enum stage stage, __u64 from, _
 	b = bucket_of(v);
 	if (b < HIST_BUCKETS)
 		add(&h->bucket[b], 1);
-	add(&h->count, 1);
 	add(&h->sum, v);
 	if (v > h->max)
 		h->max = v;
@@ -252,14 +278,17 @@ static __always_inline void fill(struct event *e, __u8 kind, __u8 tier, __u8 rol
 	e->flags = 0;
 }
 
+static __always_inline bool wanted(__u8 kind)
+{
+	return want_kinds & 1U << kind;
+}
+
 static __always_inline void hand_over(const struct event *e)
 {
 	struct probe_stat *s = stat_of(e->kind);
 
 	if (s)
 		s->hits++;
-	if (!(want_kinds & 1U << e->kind))
-		return;
 	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e), 0) && s)
 		s->drops++;
 }
@@ -270,17 +299,27 @@ static __always_inline bool sampled(const struct qstate *q)
 	return sample <= 1 || q->round % sample == 0;
 }
 
-static __always_inline void report(struct qstate *q, struct event *e)
+/* Counts an event of queue @q, and hands it over if it is wanted. */
+static __always_inline void report_more(struct qstate *q, __u32 queue, __u8 kind, __u8 tier,
+					__u8 role, __u64 ts, __u64 value, __u32 other,
+					__u8 flags)
 {
-	__u8 kind = e->kind;
+	struct event e;
 
-	/* Known when this is compiled, but not to the verifier after an atomic operation. */
-	if (kind >= EV_KINDS)
-		return;
 	add(&q->n[kind], 1);
-	q->last[kind] = e->ts;
-	if (sampled(q))
-		hand_over(e);
+	q->last[kind] = ts;
+	if (!wanted(kind) || !sampled(q))
+		return;
+	fill(&e, kind, tier, role, queue, ts, value);
+	e.other = other;
+	e.flags = flags;
+	hand_over(&e);
+}
+
+static __always_inline void report(struct qstate *q, __u32 queue, __u8 kind, __u8 tier,
+				   __u8 role, __u64 ts, __u64 value)
+{
+	report_more(q, queue, kind, tier, role, ts, value, 0, 0);
 }
 
 static __always_inline struct qstate *state_of(__u32 queue)
@@ -290,32 +329,35 @@ static __always_inline struct qstate *state_of(__u32 queue)
 
 /* --- what events mean --- */
 
+static __always_inline __u64 clock(void)
+{
+	return want_clock ? bpf_ktime_get_ns() : 0;
+}
+
 static __always_inline void on_notify(__u32 queue, __u64 ts, __u64 value, __u8 tier)
 {
 	struct qstate *q = state_of(queue);
-	struct event e;
 
 	if (!q)
 		return;
+	if (!want_clock) {
+		add(&q->n[EV_NOTIFY], 1);
+		return;
+	}
 	__sync_val_compare_and_swap(&q->at[PT_NOTIFY], 0, ts);
-	fill(&e, EV_NOTIFY, tier, ROLE_KICK, queue, ts, value);
-	e.flags = EVF_IN_KERNEL;
-	report(q, &e);
+	report_more(q, queue, EV_NOTIFY, tier, ROLE_KICK, ts, value, 0, EVF_IN_KERNEL);
 }
 
+/* What was added is in q->kicks already. */
 static __always_inline void on_kick(struct qstate *q, __u32 queue, __u64 ts, __u64 value,
 				    __u8 tier, __u8 flags)
 {
-	struct event e;
-
-	add(&q->kicks, value);
 	if (flags & EVF_IN_KERNEL)
 		add(&q->in_kernel, 1);
-	if (!__sync_val_compare_and_swap(&q->at[PT_SIGNAL], 0, ts))
-		add(&q->round, 1);
-	fill(&e, EV_SIGNAL, tier, ROLE_KICK, queue, ts, value);
-	e.flags = flags;
-	report(q, &e);
+	if (!q->at[PT_SIGNAL] &&
+	    !__sync_val_compare_and_swap(&q->at[PT_SIGNAL], 0, ts))
+		q->round++;
+	report_more(q, queue, EV_SIGNAL, tier, ROLE_KICK, ts, value, 0, flags);
 }
 
 /*
@@ -324,11 +366,12 @@ static __always_inline void on_kick(struct qstate *q, __u32 queue, __u64 ts, __u
  */
 static __always_inline void catch_up(struct qstate *q, __u32 queue, __u64 count, __u64 ts)
 {
-	__s64 known = q->pending, more = count - known;
+	__u64 known = q->kicks;
+	__s64 more = count - (known - q->consumed);
 
 	/* The guest's store was seen, and it was the signal: that is when. */
 	if (want_sampling && more > 0 &&
-	    __sync_val_compare_and_swap(&q->pending, known, (__s64)count) == known)
+	    __sync_val_compare_and_swap(&q->kicks, known, known + more) == known)
 		on_kick(q, queue, q->at[PT_NOTIFY] ?: ts, more, TIER_TRACEPOINT,
 			EVF_IN_KERNEL);
 }
@@ -361,12 +404,7 @@ static __always_inline void end_round(struct qstate *q, __u32 queue, __u8 tier, 
 static __always_inline void on_call(struct qstate *q, __u32 queue, __u64 ts, __u64 value,
 				    __u8 tier, __u8 flags)
 {
-	struct event e;
-
-	q->caller = bpf_get_current_pid_tgid();
-	fill(&e, EV_CALL, tier, ROLE_CALL, queue, ts, value);
-	e.flags = flags;
-	report(q, &e);
+	report_more(q, queue, EV_CALL, tier, ROLE_CALL, ts, value, 0, flags);
 	if (q->served[PT_PUSH])
 		measure(queue, ST_PUSH_CALL, q->served[PT_PUSH], ts);
 	if (q->served[PT_READ] && !q->served[PT_CALL]) {
@@ -388,12 +426,9 @@ static __always_inline void on_call(struct qstate *q, __u32 queue, __u64 ts, __u
 static __always_inline void on_inject(struct qstate *q, __u32 queue, __u64 ts, __u64 value,
 				      __u8 kind, __u8 tier)
 {
-	struct event e;
-
 	measure(queue, ST_CALL_INJECT, q->served[PT_CALL], ts);
 	q->served[PT_INJECT] = ts;
-	fill(&e, kind, tier, ROLE_CALL, queue, ts, value);
-	report(q, &e);
+	report(q, queue, kind, tier, ROLE_CALL, ts, value);
 }
 
 /* The read takes the round over from those who signal. */
@@ -435,60 +470,75 @@ static __always_inline void on_read(struct qstate *q, __u32 queue, __u64 ts, __u
 				    __u8 tier)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct event e;
 
 	q->worker = tid;
 	if (value) {
 		catch_up(q, queue, value, ts);
 		add(&q->consumed, value);
-		add((__u64 *)&q->pending, -value);
-		add(&q->coalesced, value - 1);
+		if (value > 1)
+			add(&q->coalesced, value - 1);
 		begin_service(q, queue, ts, tid);
 	} else {
 		add(&q->empty_reads, 1);
 	}
-	fill(&e, EV_READ, tier, ROLE_KICK, queue, ts, value);
-	report(q, &e);
+	report(q, queue, EV_READ, tier, ROLE_KICK, ts, value);
 }
 
-/* A signal to a watched eventfd, by a write or in the kernel. */
-static __always_inline void on_signal(__u64 ctx, __u64 value, __u8 tier, __u8 flags)
+/*
+ * A signal to watched eventfd @ctx, by a write or in the kernel.  @until: how its end is
+ * known, @fd: with OP_SYSCALL.
+ */
+static __always_inline void on_signal(__u64 ctx, struct watch *w, __u64 value, __u8 tier,
+				      __u8 flags, __u8 until, __s32 fd)
 {
-	__u64 ts = bpf_ktime_get_ns();
-	struct watch *w = watch_of(ctx);
-	struct qstate *q;
+	struct qstate *q = state_of(w->queue);
+	__u64 ts = clock();
 	struct op *op;
 
-	if (!w)
-		return;
-	q = state_of(w->queue);
-	op = task_op();
 	if (!q)
 		return;
+	if (!want_clock) {
+		add(w->role == ROLE_KICK ? &q->kicks : &q->n[EV_CALL], value);
+		return;
+	}
+	op = task_op();
 	if (op) {
 		op->ctx = ctx;
 		op->ts = ts;
 		op->queue = w->queue;
 		op->role = w->role;
-		op->writing = !(flags & EVF_IN_KERNEL);
+		op->until = until;
+		op->written = fd;
 	}
 	if (w->role == ROLE_KICK) {
-		add((__u64 *)&q->pending, value);
+		add(&q->kicks, value);
 		on_kick(q, w->queue, ts, value, tier, flags);
 	}
 	if (w->role == ROLE_CALL)
 		on_call(q, w->queue, ts, value, tier, flags);
 }
 
-/* A signal in the kernel has no end that is seen: it is over after this. */
+/* How long a signal may take whose end is not seen. */
 #define OP_NS 50000
+
+static __always_inline bool in_write(__s32 fd)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	long nr = SYSCALL_NUMBER(regs);
+
+	return (nr == NR_write || nr == NR_writev) &&
+	       (__s32)PARM1(regs) == fd;
+}
 
 /* What this task signals at the moment; NULL: nothing. */
 static __always_inline struct op *signalling_op(__u64 ts, __u8 role)
 {
 	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
 
-	if (!op || !op->ctx || op->role != role || (!op->writing && ts - op->ts >= OP_NS))
+	if (!op || !op->ctx || op->role != role)
+		return NULL;
+	if ((op->until == OP_TIME && ts - op->ts >= OP_NS) ||
+	    (op->until == OP_SYSCALL && !in_write(op->written)))
 		return NULL;
 	return op;
 }
@@ -513,7 +563,6 @@ static __always_inline void on_signal_failed(__u64 ctx, __u64 value)
 	if (w->role == ROLE_CALL)
 		add(&q->failed_calls, 1);
 	else if (w->role == ROLE_KICK) {
-		add((__u64 *)&q->pending, -value);
 		add(&q->kicks, -value);
 	}
 }
@@ -521,14 +570,15 @@ static __always_inline void on_signal_failed(__u64 ctx, __u64 value)
 /* A read of a watched eventfd; -1 in @value: what it gave is to be reckoned. */
 static __always_inline void on_eventfd_read(__u64 ctx, long ret, __u64 value, __u8 tier)
 {
-	__u64 ts = bpf_ktime_get_ns();
 	struct watch *w = watch_of(ctx);
 	struct qstate *q = w ? state_of(w->queue) : NULL;
+	__u64 ts;
 
 	if (!q)
 		return;
+	ts = clock();
 	if (ret > 0 && value == ~0ULL) {
-		__s64 left = count_of(ctx), known = q->pending;
+		__s64 left = count_of(ctx), known = q->kicks - q->consumed;
 
 		value = known > left ? known - left : 1;
 	}

@@ -55,18 +55,22 @@ static __always_inline __u32 libvu_slot(long dev, long index)
 
 /* An event without a meaning for the stages. */
 static __always_inline void libvu_event(__u8 kind, long dev, long index, __u64 value,
-					__u32 aux)
+					__u32 other)
 {
 	__u32 slot = libvu_slot(dev, index);
 	struct qstate *q = state_of(slot);
+	__u64 ts = bpf_ktime_get_ns();
 	struct event e;
 
-	fill(&e, kind, TIER_USDT, ROLE_NONE, slot, bpf_ktime_get_ns(), value);
-	e.aux = aux;
-	if (q)
-		report(q, &e);
-	else
-		hand_over(&e);
+	if (q) {
+		report_more(q, slot, kind, TIER_USDT, ROLE_NONE, ts, value, other, 0);
+		return;
+	}
+	if (!wanted(kind))
+		return;
+	fill(&e, kind, TIER_USDT, ROLE_NONE, slot, ts, value);
+	e.other = other;
+	hand_over(&e);
 }
 
 /* Learns which slot a queue of libvu's is, from one of its eventfds. */
@@ -102,7 +106,6 @@ int BPF_USDT(usdt_pop, long dev, long index, long head)
 	struct libvu_head k = {.queue = slot, .head = head};
 	__u64 ts = bpf_ktime_get_ns();
 	struct qstate *q = state_of(slot);
-	struct event e;
 
 	if (!q)
 		return 0;
@@ -111,8 +114,7 @@ int BPF_USDT(usdt_pop, long dev, long index, long head)
 		q->served[PT_POP] = ts;
 		measure(slot, ST_READ_POP, q->served[PT_READ], ts);
 	}
-	fill(&e, EV_POP, TIER_USDT, ROLE_NONE, slot, ts, head);
-	report(q, &e);
+	report(q, slot, EV_POP, TIER_USDT, ROLE_NONE, ts, head);
 	return 0;
 }
 
@@ -123,7 +125,6 @@ int BPF_USDT(usdt_push, long dev, long index, long head, long len)
 	struct libvu_head k = {.queue = slot, .head = head};
 	__u64 ts = bpf_ktime_get_ns(), *begin;
 	struct qstate *q = state_of(slot);
-	struct event e;
 
 	if (!q)
 		return 0;
@@ -133,9 +134,7 @@ int BPF_USDT(usdt_push, long dev, long index, long head, long len)
 		bpf_map_delete_elem(&popped, &k);
 	}
 	q->served[PT_PUSH] = ts;
-	fill(&e, EV_PUSH, TIER_USDT, ROLE_NONE, slot, ts, head);
-	e.aux = len;
-	report(q, &e);
+	report_more(q, slot, EV_PUSH, TIER_USDT, ROLE_NONE, ts, head, len, 0);
 	return 0;
 }
 
@@ -151,6 +150,8 @@ int BPF_USDT(usdt_msg, long dev, long request, long queue, long result)
 {
 	struct event e;
 
+	if (!wanted(EV_MSG))
+		return 0;
 	fill(&e, EV_MSG, TIER_USDT, ROLE_NONE, libvu_slot(dev, queue), bpf_ktime_get_ns(),
 	     result);
 	e.other = request;

@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tracing costs: vu-trace beside bpftrace, in one run.
+
+trace-bench.py --vu-trace PROGRAM --bench PROGRAM [--rounds N]
+
+Every round goes through all tracers in turn; a figure is the median of the rounds' medians,
+or the fastest batch of all, which a busy machine disturbs less.
+  traced     eventfd operations of the process that is traced
+  other      the same in a process that is not
+  unrelated  another system call (getppid) there
+The added nanoseconds are against no tracer.  Then, in a run of their own, the kernel's
+statistics of vu-trace's programs, which wall time's noise does not touch, its own
+processor time and memory, and whether a million writes a second are counted without loss.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BATCHES = 101
+
+
+class Child:
+    def __init__(self, argv):
+        def die_with_parent():
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, text=True,
+                                     preexec_fn=die_with_parent)
+        self.lines = []
+
+    def wait_for(self, text):
+        while True:
+            line = self.proc.stdout.readline()
+            if not line:
+                sys.exit("trace-bench: %s ended:\n%s" % (self.proc.args[0], "".join(self.lines)))
+            self.lines.append(line)
+            if text in line:
+                return line
+
+    def end(self):
+        self.proc.send_signal(signal.SIGINT)
+        return self.proc.communicate()[0]
+
+
+class Bench(Child):
+    def __init__(self, program, sock):
+        super().__init__([program, sock])
+        _, self.pid, self.fd = self.wait_for("ready").split()
+
+    def time(self, what, batches=BATCHES):
+        self.proc.stdin.write("%s %d\n" % (what, batches))
+        self.proc.stdin.flush()
+        return [float(x) for x in self.proc.stdout.readline().split()]
+
+
+PROGRAMS = ("enter", "leave", "waking", "switched", "fentry_write", "fexit_write", "fexit_read",
+            "kprobe_write", "kprobe_read", "kretprobe_read")
+BPFTRACE_COUNT = "tracepoint:syscalls:sys_enter_write /pid == %s && args->fd == %s/ { @ = count(); }"
+BPFTRACE_HIST = """tracepoint:syscalls:sys_enter_write /pid == %s && args->fd == %s/ { @s = nsecs; }
+tracepoint:syscalls:sys_exit_read /pid == %s && @s/ { @h = hist(nsecs - @s); @s = 0; }"""
+
+
+def bpftrace(script):
+    """It looks for tracepoints in debugfs, which need not be mounted: it is, for it alone."""
+    return ["unshare", "-m", "sh", "-c",
+            "mount -t debugfs none /sys/kernel/debug; exec bpftrace -e '%s'" % script]
+
+
+def tracers(options, bench):
+    vu = [options.vu_trace, "lat", "-v", "-p", bench.pid]
+    found = [("none", None, None)]
+    check = json.loads(subprocess.run([options.vu_trace, "check", "--json"],
+                                      stdout=subprocess.PIPE, text=True).stdout)
+    for t in check["tiers"]:
+        if t["works"] and t["tier"] in "ABC":
+            found.append(("vu-trace lat, tier " + t["tier"], vu + ["--tier", t["tier"]],
+                          "tracing "))
+            found.append(("... --counts, " + t["tier"],
+                          vu + ["--counts", "--tier", t["tier"]], "tracing "))
+            if t["tier"] == "C":
+                found.append(("... --no-syscalls, C", vu + ["--tier", "C", "--no-syscalls"],
+                              "tracing "))
+    if subprocess.run(["which", "bpftrace"], stdout=subprocess.DEVNULL).returncode == 0:
+        found.append(("bpftrace, count", bpftrace(BPFTRACE_COUNT % (bench.pid, bench.fd)),
+                      "Attaching"))
+        found.append(("bpftrace, histogram",
+                      bpftrace(BPFTRACE_HIST % (bench.pid, bench.fd, bench.pid)), "Attaching"))
+    else:
+        print("bpftrace is not there: nothing to compare with")
+    return found
+
+
+def attach(argv, text):
+    if not argv:
+        return None
+    t = Child(argv)
+    t.wait_for(text)
+    time.sleep(1.5 if argv[0] == "unshare" else 0.2)
+    return t
+
+
+COLUMNS = (("traced write", 0, "write"), ("traced write+read", 0, "pair"),
+           ("other write", 1, "write"), ("unrelated call", 1, "getppid"))
+
+
+def measure(options, benches):
+    known = {}
+    todo = tracers(options, benches[0])
+    for n in range(options.rounds):
+        for name, argv, text in todo:
+            if sys.stderr.isatty():
+                sys.stderr.write("\r\033[Kround %d of %d: %s" % (n + 1, options.rounds, name))
+            t = attach(argv, text)
+            for column, which, what in COLUMNS:
+                known.setdefault((name, column), []).append(benches[which].time(what))
+            if t:
+                t.end()
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    return [name for name, _, _ in todo], known
+
+
+def table(names, known, what, pick):
+    ns = {k: pick(v) for k, v in known.items()}
+    print("\nns an operation, %s; added to no tracer in brackets" % what)
+    print("%-26s" % "" + "".join("%22s" % c for c, _, _ in COLUMNS))
+    for name in names:
+        row = "%-26s" % name
+        for column, _, _ in COLUMNS:
+            v = ns[name, column]
+            row += "%22s" % ("%.0f (%+.0f)" % (v, v - ns["none", column]))
+        print(row)
+    lat = next((n for n in names if n.startswith("vu-trace")), None)
+    counts = next((n for n in names if n.startswith("... --counts")), None)
+    for column, ours, rival in (("traced write", counts, "bpftrace, count"),
+                                ("traced write+read", lat, "bpftrace, histogram")):
+        if ours and rival in names:
+            a = ns[ours, column] - ns["none", column]
+            b = ns[rival, column] - ns["none", column]
+            print("%s: added by %s / by %s: %.2f (wanted: 0.50 at most)" % (
+                column, ours, rival, a / b))
+    for name in names:
+        if "no-syscalls" in name or "tier A" in name:
+            print("unrelated call, %s: %+.1f %% (wanted: within 2 %%)" % (
+                name, 100 * (ns[name, "unrelated call"] / ns["none", "unrelated call"] - 1)))
+
+
+def statistics_of_programs(options, bench):
+    """The kernel's own: runs, ns a run, instructions; and what vu-trace itself takes."""
+    switch = "/proc/sys/kernel/bpf_stats_enabled"
+    with open(switch) as f:
+        before = f.read()
+    with open(switch, "w") as f:
+        f.write("1")
+    try:
+        t = attach([options.vu_trace, "lat", "-v", "-p", bench.pid], "tracing ")
+        bench.time("pair")
+        out = subprocess.run(["bpftool", "prog", "list", "-j"], stdout=subprocess.PIPE,
+                             env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin"))
+        print("\n%-16s %10s %10s %14s" % ("program", "runs", "ns a run", "machine bytes"))
+        for p in json.loads(out.stdout):
+            if p.get("name") not in PROGRAMS or not p.get("run_cnt"):
+                continue
+            print("%-16s %10d %10.0f %14d" % (p["name"], p["run_cnt"],
+                                              p["run_time_ns"] / p["run_cnt"],
+                                              p["bytes_jited"]))
+        with open("/proc/%d/status" % t.proc.pid) as f:
+            memory = re.search(r"VmRSS:\s+(\d+)", f.read()).group(1)
+        with open("/proc/%d/stat" % t.proc.pid) as f:
+            before_cpu = sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13])
+        begin = time.monotonic()
+        while time.monotonic() - begin < 3:
+            bench.time("pair", 5)
+        with open("/proc/%d/stat" % t.proc.pid) as f:
+            cpu = sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13]) - before_cpu
+        print("vu-trace itself: %s KiB, %.1f %% of a processor" % (
+            memory, cpu / os.sysconf("SC_CLK_TCK") / 3 * 100))
+        t.end()
+    finally:
+        with open(switch, "w") as f:
+            f.write(before)
+
+
+def flood(options, bench):
+    t = attach([options.vu_trace, "lat", "--json", "-v", "-p", bench.pid], "tracing ")
+    begin = time.monotonic()
+    batches = 2001
+    bench.time("write", batches)
+    took = time.monotonic() - begin
+    out = t.end()
+    found = json.loads(next(x for x in out.splitlines() if x.startswith("{")))
+    counted = found["queues"][0]["kicks"]
+    print("\n%d writes in %.1f s (%.2f million a second): %d counted%s" % (
+        batches * 1000, took, batches * 1000 / took / 1e6, counted,
+        "" if counted == batches * 1000 else ", %d LOST" % (batches * 1000 - counted)))
+    return counted == batches * 1000
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--vu-trace", required=True)
+    parser.add_argument("--bench", required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        benches = [Bench(options.bench, os.path.join(work, n)) for n in ("a", "b")]
+        names, known = measure(options, benches)
+        table(names, known, "medians", lambda v: statistics.median(x[0] for x in v))
+        table(names, known, "fastest batches", lambda v: min(x[1] for x in v))
+        statistics_of_programs(options, benches[0])
+        return 0 if flood(options, benches[0]) else 1
+
+
+sys.exit(main())
