@@ -146,13 +146,21 @@ struct watch {
 	__u32 queue;
 	__s32 id; /* the kernel's eventfd-id; another one means another eventfd */
 	__u8 role;
-	__u8 pad[7];
+	__u8 hint;    /* what follows a signal wants to know of it: a wake-up, an interrupt */
+	__u8 unseen;  /* the kernel itself may signal it: what is read has to be looked at */
+	__u8 pad[5];
 };
 
 #define WATCH_FEW 16
 struct few {
 	__u64 ctx; /* 0: none */
 	struct watch w;
+	/* Where the monitor and the back-end have it. */
+	struct few_fd {
+		__u64 file;
+		__u32 tgid;
+		__s32 fd;
+	} at[2];
 };
 
 /* The kick eventfds a process waits for: what a wake-up of it may be about. */

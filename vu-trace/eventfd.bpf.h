@@ -81,10 +81,12 @@ int BPF_PROG(fexit_write, struct file *file, const char *buf, __u64 count, void 
 {
 	__u64 efd = (__u64)file->private_data;
 
-	if (!watch_of(efd))
+	struct watch *w = watch_of(efd);
+
+	if (!w)
 		return 0;
 	if (ret < 0)
-		on_signal_failed(efd, user_value(buf));
+		on_signal_failed(efd, w, user_value(buf));
 	signal_over();
 	return 0;
 }
@@ -92,7 +94,11 @@ int BPF_PROG(fexit_write, struct file *file, const char *buf, __u64 count, void 
 SEC("?fexit/eventfd_read")
 int BPF_PROG(fexit_read, struct kiocb *iocb, void *to, long ret)
 {
-	on_eventfd_read((__u64)iocb->ki_filp->private_data, ret, ~0ULL, TIER_FENTRY);
+	__u64 efd = (__u64)iocb->ki_filp->private_data;
+	struct watch *w = watch_of(efd);
+
+	if (w)
+		on_eventfd_read(efd, w, ret, ~0ULL, TIER_FENTRY);
 	return 0;
 }
 
@@ -152,7 +158,7 @@ int BPF_KPROBE(kprobe_read, struct kiocb *iocb)
 	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 efd = (__u64)BPF_CORE_READ(iocb, ki_filp, private_data);
 
-	if (bpf_map_lookup_elem(&watched, &efd))
+	if (watch_of(efd))
 		bpf_map_update_elem(&reading, &tid, &efd, BPF_ANY);
 	return 0;
 }
@@ -163,9 +169,12 @@ int BPF_KRETPROBE(kretprobe_read, long ret)
 	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 *efd = bpf_map_lookup_elem(&reading, &tid);
 
+	struct watch *w = efd ? watch_of(*efd) : NULL;
+
 	if (!efd)
 		return 0;
-	on_eventfd_read(*efd, ret, ~0ULL, TIER_KPROBE);
+	if (w)
+		on_eventfd_read(*efd, w, ret, ~0ULL, TIER_KPROBE);
 	bpf_map_delete_elem(&reading, &tid);
 	return 0;
 }

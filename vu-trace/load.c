@@ -400,7 +400,8 @@ static int update(const struct bpf_map *map, const void *key, const void *value)
 }
 
 /* The programs read this meanwhile: what an address stands for is there before it. */
-static bool watch_few(struct loader *l, uint64_t ctx, const struct watch *w)
+static bool watch_few(struct loader *l, uint64_t ctx, const struct watch *w,
+		      const struct few_fd at[2])
 {
 	struct few *few = l->skel->bss->few;
 
@@ -408,17 +409,19 @@ static bool watch_few(struct loader *l, uint64_t ctx, const struct watch *w)
 		if (few[i].ctx && few[i].ctx != ctx)
 			continue;
 		few[i].w = *w;
+		memcpy(few[i].at, at, sizeof(few[i].at));
 		__atomic_store_n(&few[i].ctx, ctx, __ATOMIC_RELEASE);
 		return true;
 	}
 	return false;
 }
 
-int loader_watch(struct loader *l, uint64_t ctx, const struct watch *w)
+int loader_watch(struct loader *l, uint64_t ctx, const struct watch *w,
+		 const struct few_fd at[2])
 {
 	int ret;
 
-	if (watch_few(l, ctx, w))
+	if (watch_few(l, ctx, w, at))
 		return 0;
 	ret = update(l->skel->maps.watched, &ctx, w);
 	if (!ret)
@@ -442,6 +445,7 @@ static bool unwatch_few(struct loader *l, uint64_t ctx)
 		/* Nothing is at an address nobody has. */
 		__atomic_store_n(&few[i].ctx, 1, __ATOMIC_RELEASE);
 		few[i].w = few[last].w;
+		memcpy(few[i].at, few[last].at, sizeof(few[i].at));
 		__atomic_store_n(&few[i].ctx, few[last].ctx, __ATOMIC_RELEASE);
 	}
 	__atomic_store_n(&few[last].ctx, 0, __ATOMIC_RELEASE);

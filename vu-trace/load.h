@@ -46,7 +46,8 @@ char loader_tier(const struct loader *l);
 void loader_set_targets(struct loader *l, const uint32_t *tgids, unsigned int n);
 
 /* What an eventfd is, where a store goes, what a process waits for.  0 or -errno. */
-int loader_watch(struct loader *l, uint64_t ctx, const struct watch *w);
+int loader_watch(struct loader *l, uint64_t ctx, const struct watch *w,
+		 const struct few_fd at[2]);
 int loader_unwatch(struct loader *l, uint64_t ctx);
 int loader_set_notify(struct loader *l, const struct notify_key *key, uint32_t queue);
 int loader_set_group(struct loader *l, uint32_t tgid, const struct group *g);

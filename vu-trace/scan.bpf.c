@@ -155,6 +155,7 @@ int scan_files(struct bpf_iter__task_file *it)
 	r.tgid = task->tgid;
 	r.obj = (__u64)ctx;
 	r.eventfd.fd = it->fd;
+	r.eventfd.file = (__u64)file;
 	r.eventfd.count = BPF_CORE_READ(ctx, count);
 	r.eventfd.flags = BPF_CORE_READ(ctx, flags);
 	r.eventfd.id = -1;

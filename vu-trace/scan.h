@@ -27,6 +27,7 @@ struct scan_rec {
 	union {
 		struct {
 			__u64 count;
+			__u64 file; /* the open file's address: a name, too */
 			__s32 fd;
 			__s32 id;
 			__u32 flags;

@@ -130,16 +130,34 @@ static bool wants_role(const struct session *s, const char *role)
 	return !s->opt->role || !strcmp(s->opt->role, role);
 }
 
+/* With so few kicks of a process, a wake-up looks at all their counters. */
+#define FEW_KICKS 4
+
+static unsigned int kicks_of(const struct session *s, uint32_t backend)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < s->nslots; i++)
+		n += s->slots[i].present && s->slots[i].queue.backend == backend;
+	return n;
+}
+
 static void watch_end(struct session *s, uint32_t slot, uint64_t *known, const struct end *e,
 		      uint8_t role, bool wanted)
 {
+	const struct queue *q = &s->slots[slot].queue;
 	uint64_t obj = wanted ? e->obj : 0;
 	struct watch w = {.queue = slot, .id = e->id, .role = role};
+	struct few_fd at[2] = {{e->vmm_file, q->vmm, e->vmm_fd},
+			       {e->backend_file, q->backend, e->backend_fd}};
+
+	w.hint = role == ROLE_KICK ? kicks_of(s, q->backend) > FEW_KICKS : q->gsi != 0;
+	w.unseen = role == ROLE_KICK && q->notify_addr;
 
 	if (*known && *known != obj)
 		(void)loader_unwatch(s->loader, *known);
 	*known = obj;
-	if (obj && loader_watch(s->loader, obj, &w))
+	if (obj && loader_watch(s->loader, obj, &w, at))
 		say("%s: no room to watch it", session_queue_name(s, slot));
 }
 

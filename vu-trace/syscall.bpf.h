@@ -201,33 +201,39 @@ int BPF_KRETPROBE(kretprobe_unix, int ret)
 
 /* --- tier C --- */
 
-static __always_inline __u64 written_value(long nr, const void *arg)
-{
-	struct user_iovec v;
-
-	if (nr == NR_write)
-		return user_value(arg);
-	return bpf_probe_read_user(&v, sizeof(v), arg) ? 1 : user_value(v.iov_base);
-}
-
+/*
+ * Tier C takes each write for a kick or call of 1, which is what monitors and back-ends
+ * write: to look at the value would cost more than all the rest.
+ */
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(enter, struct pt_regs *regs, long nr)
 {
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct watch *w;
 	__u64 efd;
 	__s32 fd;
 
 	if (nr != NR_write && nr != NR_writev)
 		return 0;
-	if (!is_target(bpf_get_current_pid_tgid() >> 32))
+	if (!is_target(tgid))
 		return 0;
 	fd = PARM1(regs);
-	efd = ctx_of_fd(fd);
-	w = efd ? watch_of(efd) : NULL;
+	w = watch_of_fd(tgid, fd, &efd);
 	if (w)
-		on_signal(efd, w, written_value(nr, (const void *)PARM2(regs)),
-			  TIER_TRACEPOINT, 0, OP_SYSCALL, fd);
+		on_signal(efd, w, 1, TIER_TRACEPOINT, 0, OP_SYSCALL, fd);
 	return 0;
+}
+
+/* What a read gave; ~0: to be reckoned, if all that was signalled is known. */
+static __always_inline __u64 value_read(const struct watch *w, long nr, const void *arg)
+{
+	struct user_iovec v;
+
+	if (!w->unseen)
+		return ~0ULL;
+	if (nr == NR_read)
+		return user_value(arg);
+	return bpf_probe_read_user(&v, sizeof(v), arg) ? 1 : user_value(v.iov_base);
 }
 
 static __always_inline bool interesting(long nr, long ret)
@@ -241,28 +247,32 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 {
 	long nr = SYSCALL_NUMBER(regs);
 	const void *arg;
+	struct watch *w;
+	__u32 tgid;
 	__u64 efd;
 
-	if (!interesting(nr, ret) || !is_target(bpf_get_current_pid_tgid() >> 32))
+	if (!interesting(nr, ret))
+		return 0;
+	tgid = bpf_get_current_pid_tgid() >> 32;
+	if (!is_target(tgid))
 		return 0;
 	if (nr == NR_recvmsg || nr == NR_recvfrom) {
 		socket_read(regs, ret, 0);
 		return 0;
 	}
-	efd = ctx_of_fd(PARM1(regs));
+	w = watch_of_fd(tgid, PARM1(regs), &efd);
 	arg = (const void *)PARM2(regs);
-	if (!efd || !watch_of(efd)) {
+	if (!w) {
 		if (nr == NR_read)
 			on_recv(PARM1(regs), arg, ret);
 		return 0;
 	}
 	if (nr == NR_write || nr == NR_writev)
-		on_signal_failed(efd, written_value(nr, arg));
-	else if (ret > 0 || ret == -EAGAIN)
-		on_eventfd_read(
-			efd, ret,
-			ret > 0 ? written_value(nr == NR_read ? NR_write : NR_writev, arg) : 0,
-			TIER_TRACEPOINT);
+		on_signal_failed(efd, w, 1);
+	else if (ret > 0)
+		on_eventfd_read(efd, w, ret, value_read(w, nr, arg), TIER_TRACEPOINT);
+	else if (ret == -EAGAIN)
+		on_eventfd_read(efd, w, ret, 0, TIER_TRACEPOINT);
 	return 0;
 }
 
@@ -280,6 +290,7 @@ struct {
 SEC("?tp_btf/io_uring_file_get")
 int BPF_PROG(ring_file, struct io_kiocb *req, int fd)
 {
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	__u64 efd, key = (__u64)req;
 	__u8 op = req->opcode;
 	struct watch *w;
@@ -287,13 +298,11 @@ int BPF_PROG(ring_file, struct io_kiocb *req, int fd)
 	if (op != IORING_READ && op != IORING_WRITE && op != IORING_READV &&
 	    op != IORING_WRITEV)
 		return 0;
-	if (!is_target(bpf_get_current_pid_tgid() >> 32))
+	if (!is_target(tgid))
 		return 0;
-	efd = ctx_of_fd(fd);
-	w = efd ? watch_of(efd) : NULL;
+	w = watch_of_fd(tgid, fd, &efd);
 	if (!w)
 		return 0;
-	/* What is written can't be seen here; a back-end or monitor adds 1. */
 	if (op == IORING_WRITE || op == IORING_WRITEV)
 		on_signal(efd, w, 1, TIER_TRACEPOINT, 0, OP_TIME, -1);
 	else
@@ -310,8 +319,9 @@ int BPF_PROG(ring_complete, void *ring, void *req)
 	struct qstate *q = w ? state_of(w->queue) : NULL;
 
 	if (q)
-		on_eventfd_read(*efd, q->kicks - q->consumed > count_of(*efd) ? 1 : -EAGAIN,
-				~0ULL, TIER_TRACEPOINT);
+		on_eventfd_read(*efd, w,
+				q->kicks - q->consumed > count_of(*efd) ? 1 : -EAGAIN, ~0ULL,
+				TIER_TRACEPOINT);
 	if (efd)
 		bpf_map_delete_elem(&ring_reads, &key);
 	return 0;

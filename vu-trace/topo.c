@@ -23,6 +23,7 @@ struct item {
 	uint64_t count;
 	uint32_t vmm, backend;
 	int32_t vmm_fd, backend_fd;
+	uint64_t vmm_file, backend_file;
 	bool waited_by_vmm, waited_by_backend, waited;
 	const struct scan_rec *store; /* the best of KVM's entries for it */
 	const struct scan_rec *irq;
@@ -171,12 +172,16 @@ static void take_end(const struct found *f, struct item *it, const struct scan_r
 	if (r->eventfd.epolls || r->eventfd.poller)
 		it->waited = true;
 	if (r->tgid == it->vmm) {
-		if (it->vmm_fd < 0)
+		if (it->vmm_fd < 0) {
 			it->vmm_fd = r->eventfd.fd;
+			it->vmm_file = r->eventfd.file;
+		}
 		it->waited_by_vmm |= waits(f, r) || r->eventfd.poller == it->vmm;
 	} else {
-		if (it->backend_fd < 0)
+		if (it->backend_fd < 0) {
 			it->backend_fd = r->eventfd.fd;
+			it->backend_file = r->eventfd.file;
+		}
 		it->waited_by_backend |= waits(f, r) || r->eventfd.poller == it->backend;
 	}
 }
@@ -620,8 +625,9 @@ static int fill_queue(const struct found *f, struct topo *t, const struct item *
 	/* Two of a kind: an old one that was not closed yet.  The surer one stays. */
 	if (e->obj && e->confidence >= it->confidence)
 		return 0;
-	*e = (struct end){it->obj,	  it->id,     it->vmm_fd,    it->backend_fd,
-			  it->count, it->source, it->confidence};
+	*e = (struct end){it->obj,	   it->id,	     it->vmm_fd,
+			  it->backend_fd,  it->vmm_file,     it->backend_file,
+			  it->count,	   it->source,	     it->confidence};
 	if (it->fact && it->fact->name[0])
 		memcpy(q->name, it->fact->name, VU_MIN(sizeof(q->name), sizeof(it->fact->name)));
 	if (it->role == ROLE_KICK)

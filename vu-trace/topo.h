@@ -94,6 +94,7 @@ struct end {
 	uint64_t obj; /* 0: not known */
 	int32_t id;
 	int32_t vmm_fd, backend_fd; /* -1 */
+	uint64_t vmm_file, backend_file;
 	uint64_t count;
 	uint8_t source, confidence;
 };

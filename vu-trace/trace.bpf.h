@@ -178,32 +178,58 @@ static __always_inline __u64 count_of(__u64 ctx)
 	return BPF_CORE_READ((struct eventfd_ctx *)ctx, count);
 }
 
-/*
- * What stands behind a file descriptor of this task: an eventfd, if it is one of those
- * that are watched; anything else has another address.
- */
-static __always_inline __u64 ctx_of_fd(__u32 fd)
+static __always_inline struct file *file_of_fd(__u32 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct file **table, *file = NULL;
 
 	if (fd >= task->files->fdt->max_fds)
-		return 0;
+		return NULL;
 	table = task->files->fdt->fd;
 	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
-	return file ? (__u64)BPF_CORE_READ(file, private_data) : 0;
+	return file;
 }
 
-/* The same, if it is any eventfd at all. */
+/* An open file of this task; one of the first few is known by its address. */
+static __always_inline struct watch *watch_of_fd(__u32 tgid, __s32 fd, __u64 *efd)
+{
+	struct file *file = NULL;
+
+	for (int i = 0; i < WATCH_FEW; i++) {
+		struct few *f = &few[i];
+
+		if (!f->ctx)
+			break;
+		for (int k = 0; k < 2; k++) {
+			if (f->at[k].fd != fd || f->at[k].tgid != tgid)
+				continue;
+			/* By its number alone when counting: user space looks after it. */
+			if (!want_clock) {
+				*efd = f->ctx;
+				return &f->w;
+			}
+			file = file_of_fd(fd);
+			if ((__u64)file == f->at[k].file) {
+				*efd = f->ctx;
+				return &f->w;
+			}
+			break;
+		}
+	}
+	if (!file)
+		file = file_of_fd(fd);
+	if (!file)
+		return NULL;
+	/* If it is none of ours, this is no eventfd's address either. */
+	*efd = (__u64)BPF_CORE_READ(file, private_data);
+	return watch_of(*efd);
+}
+
+/* The eventfd at a file descriptor of this task, watched or not; 0: it is none. */
 static __always_inline __u64 eventfd_of_fd(__u32 fd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct file **table, *file = NULL;
+	struct file *file = file_of_fd(fd);
 
-	if (fd >= task->files->fdt->max_fds)
-		return 0;
-	table = task->files->fdt->fd;
-	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
 	if (!file || (__u64)BPF_CORE_READ(file, f_op) != eventfd_fops)
 		return 0;
 	return (__u64)BPF_CORE_READ(file, private_data);
@@ -501,7 +527,7 @@ static __always_inline void on_signal(__u64 ctx, struct watch *w, __u64 value, _
 		add(w->role == ROLE_KICK ? &q->kicks : &q->n[EV_CALL], value);
 		return;
 	}
-	op = task_op();
+	op = w->hint ? task_op() : NULL;
 	if (op) {
 		op->ctx = ctx;
 		op->ts = ts;
@@ -553,10 +579,9 @@ static __always_inline void signal_over(void)
 }
 
 /* A signal that was refused, since the counter is full: it has not happened. */
-static __always_inline void on_signal_failed(__u64 ctx, __u64 value)
+static __always_inline void on_signal_failed(__u64 ctx, struct watch *w, __u64 value)
 {
-	struct watch *w = watch_of(ctx);
-	struct qstate *q = w ? state_of(w->queue) : NULL;
+	struct qstate *q = state_of(w->queue);
 
 	if (!q)
 		return;
@@ -568,10 +593,10 @@ static __always_inline void on_signal_failed(__u64 ctx, __u64 value)
 }
 
 /* A read of a watched eventfd; -1 in @value: what it gave is to be reckoned. */
-static __always_inline void on_eventfd_read(__u64 ctx, long ret, __u64 value, __u8 tier)
+static __always_inline void on_eventfd_read(__u64 ctx, struct watch *w, long ret, __u64 value,
+					    __u8 tier)
 {
-	struct watch *w = watch_of(ctx);
-	struct qstate *q = w ? state_of(w->queue) : NULL;
+	struct qstate *q = state_of(w->queue);
 	__u64 ts;
 
 	if (!q)

@@ -77,8 +77,8 @@ static __always_inline void libvu_event(__u8 kind, long dev, long index, __u64 v
 static __always_inline void libvu_learn(long dev, long index, long fd, __u8 role)
 {
 	struct libvu_queue k = libvu_key(dev, index);
-	__u64 efd = ctx_of_fd(fd);
-	struct watch *w = efd ? watch_of(efd) : NULL;
+	__u64 efd;
+	struct watch *w = watch_of_fd(k.tgid, fd, &efd);
 
 	if (w && w->role == role)
 		bpf_map_update_elem(&libvu_queues, &k, &w->queue, BPF_ANY);
