@@ -37,9 +37,9 @@ static __always_inline void signal_begin(__u64 ctx, __u64 n, __u8 tier)
 	if (!watch_of(ctx))
 		return;
 	signal_in_kernel(ctx, n, tier);
-	op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
-	if (op && op->ctx == ctx)
-		op->signalling = 1;
+	op = task_op();
+	if (op)
+		op->signalling = ctx;
 }
 
 static __always_inline void signal_end(void)
@@ -57,7 +57,7 @@ static __always_inline void signal_mask(__u64 ctx, __u64 n, __u8 tier)
 	if (!watch_of(ctx))
 		return;
 	op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
-	if (op && op->signalling && op->ctx == ctx)
+	if (op && op->signalling == ctx)
 		return;
 	signal_in_kernel(ctx, n, tier);
 }
@@ -139,7 +139,14 @@ int BPF_KPROBE(kprobe_write, struct file *file, const char *buf)
 	__u64 efd = (__u64)BPF_CORE_READ(file, private_data);
 	struct watch *w = watch_of(efd);
 
-	if (w)
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	long nr = SYSCALL_NUMBER(regs);
+
+	if (!w)
+		return 0;
+	if (nr == NR_write || nr == NR_writev)
+		on_signal(efd, w, user_value(buf), TIER_KPROBE, 0, OP_SYSCALL, PARM1(regs));
+	else
 		on_signal(efd, w, user_value(buf), TIER_KPROBE, 0, OP_TIME, -1);
 	return 0;
 }

@@ -101,10 +101,10 @@ struct op {
 	__s32 fd;
 	__u64 passed; /* ... and the eventfd it brings */
 	__s32 written;	 /* fd of the system call that signals, with OP_SYSCALL */
+	__u64 signalling; /* the eventfd, while in eventfd_signal() */
 	__u8 role;
-	__u8 signalling; /* in eventfd_signal() */
-	__u8 until;	 /* enum op_end */
-	__u8 pad[1];
+	__u8 until; /* enum op_end */
+	__u8 pad[6];
 };
 
 /* How it is known that a signal is over. */

@@ -94,7 +94,12 @@ def storage_daemon(ctx):
 
 def seabios(ctx):
     """SeaBIOS under KVM reads the boot sector: KVM's own table, real kicks in the kernel."""
-    b, sock = vu_blk(ctx)
+    # Without telemetry: from KVM's tables alone.
+    os.environ["LIBVU_RUN_DIR"] = ""
+    try:
+        b, sock = vu_blk(ctx)
+    finally:
+        del os.environ["LIBVU_RUN_DIR"]
     t = Trace(ctx.options.vu_trace, "stream", "--json", "-p", str(b.proc.pid))
     g = Process(["qemu-system-x86_64", "-accel", "kvm", "-machine", "q35,memory-backend=mem",
                  "-m", "64", "-object", "memory-backend-memfd,id=mem,size=64M,share=on",
