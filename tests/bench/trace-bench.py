@@ -155,6 +155,8 @@ def table(names, known, what, pick):
             v = ns[name, column]
             row += "%22s" % ("%.0f (%+.0f)" % (v, v - ns["none", column]))
         print(row)
+    if what == "medians":
+        return
     lat = next((n for n in names if n.startswith("vu-trace")), None)
     counts = next((n for n in names if n.startswith("... --counts")), None)
     for column, ours, rival in (("traced write", counts, "bpftrace, count"),

@@ -255,6 +255,23 @@ def stopped_worker(ctx):
     m.end()
 
 
+def flood(ctx):
+    """A million writes as fast as they go: none is lost, with and without times."""
+    program = os.path.join(os.path.dirname(ctx.options.kvmlet), "../bench/trace-bench")
+    b = Talker([program, ctx.path("flood.sock")])
+    ctx.children.append(b)
+    pid = b.wait_for("ready ", 10).split()[1]
+    rates = []
+    for args in ((), ("--counts",)):
+        t = Trace(ctx.options.vu_trace, "lat", "--json", "-p", pid, *args)
+        begin = time.monotonic()
+        b.tell("write 1000")
+        b.wait_for(".", 60)
+        rates.append(1 / (time.monotonic() - begin))
+        expect("kicks", t.finish()[-1]["queues"][0]["kicks"], 1000000)
+    return "%.1f and %.1f million a second" % tuple(rates)
+
+
 # --- files ---
 
 def recorded(ctx, *args, turns=150):
@@ -448,6 +465,6 @@ def tier_e(ctx):
     m.end()
 
 
-CASES = [slow_handler, stopped_worker, record_and_report, chrome, bad_files,
+CASES = [slow_handler, stopped_worker, flood, record_and_report, chrome, bad_files,
          flight_recorder, stuck, stuck_evidence, poke, tier_e, ports, memory, bursts, written, table, selectors, message_names, stream,
          stream_sampled, losses_told, nothing_left, bad_words]
