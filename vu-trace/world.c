@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Gathers what is found on this host.  The main thread. */
-#include "world.h"
+#include "worldimpl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,36 +8,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "libvu/telemetry.h"
-#include "observe/find.h"
 #include "scan_run.h"
 
-#define MAX_FACTS   4096
 #define LOOK_PAUSE_NS 15000000
 
-/* A growing array. */
-struct list {
-	void *at;
-	size_t n, size;
-};
-
-/* What a slot stands for, so that it stays when queues come and go. */
-struct slot {
-	uint32_t vmm, backend, device, index;
-};
-
-struct world {
-	struct vu__procfs proc;
-	struct scanner *scanner;
-	struct scan_rec *recs;
-	size_t nrecs;
-	struct list procs, links, watches, facts, slots, waiters;
-	struct found found;
-	struct topo topo;
-};
-
 /* Room for one more element of @size bytes, zeroed; NULL without memory. */
-static void *append(struct list *l, size_t size)
+void *world_append(struct list *l, size_t size)
 {
 	void *p;
 
@@ -123,7 +99,7 @@ static int scan_proc(struct world *w)
 
 			if (fds.fds[j].kind == VU__FD_EVENTFD && fds.fds[j].event < 0)
 				continue;
-			r = append(&recs, sizeof(*r));
+			r = world_append(&recs, sizeof(*r));
 			if (!r)
 				break;
 			r->tgid = pids[i];
@@ -185,7 +161,7 @@ static void remember_waiters(struct world *w)
 			continue;
 		p = waiter_of(w, r);
 		if (!p && r->eventfd.poller)
-			p = append(&w->waiters, sizeof(*p));
+			p = world_append(&w->waiters, sizeof(*p));
 		if (!p)
 			continue;
 		if (r->eventfd.poller)
@@ -288,7 +264,7 @@ static int find_procs(struct world *w)
 		last = tgid;
 		if (!shares(w, tgid) || vu__procfs_stat(&w->proc, tgid, 0, &st))
 			continue;
-		p = append(&w->procs, sizeof(*p));
+		p = world_append(&w->procs, sizeof(*p));
 		if (!p)
 			return -ENOMEM;
 		p->tgid = tgid;
@@ -321,7 +297,7 @@ static int find_watches(struct world *w)
 
 			n = VU_MIN(n, (ssize_t)VU_ARRAY_SIZE(watched));
 			for (ssize_t k = 0; k < n; k++) {
-				struct found_watch *f = append(&w->watches, sizeof(*f));
+				struct found_watch *f = world_append(&w->watches, sizeof(*f));
 
 				if (!f)
 					break;
@@ -331,88 +307,6 @@ static int find_watches(struct world *w)
 		vu__procfs_fds_release(&fds);
 	}
 	return 0;
-}
-
-/* --- sockets --- */
-
-/* Who has a socket open. */
-struct holder {
-	uint64_t inode;
-	uint32_t tgid;
-	int fd;
-};
-
-static void find_holders(struct world *w, struct list *holders)
-{
-	const struct found_proc *procs = w->procs.at;
-
-	for (size_t i = 0; i < w->procs.n; i++) {
-		struct vu__procfs_fds fds;
-
-		if (vu__procfs_fds(&w->proc, procs[i].tgid, 1U << VU__FD_SOCKET, &fds))
-			continue;
-		for (size_t j = 0; j < fds.n; j++) {
-			struct holder *h = append(holders, sizeof(*h));
-
-			if (!h)
-				break;
-			*h = (struct holder){fds.fds[j].inode, procs[i].tgid, fds.fds[j].fd};
-		}
-		vu__procfs_fds_release(&fds);
-	}
-}
-
-static void add_link(struct world *w, uint32_t server, uint32_t client, const char *path)
-{
-	struct found_link *l = append(&w->links, sizeof(*l));
-
-	if (!l)
-		return;
-	l->server = server;
-	l->client = client;
-	memcpy(l->path, path, sizeof(l->path));
-}
-
-/*
- * The accepted end @e, of @a, has the listener's path; its other end is somebody's.
- * Where the kernel does not tell whose, the socket itself does: who connected it.
- */
-static void find_peer(struct world *w, const struct list *holders, bool peers,
-		      const struct holder *a, const struct vu__unix_entry *e)
-{
-	if (!peers) {
-		pid_t peer = e->s.connected ? vu__procfs_peer(a->tgid, a->fd) : -1;
-
-		if (peer > 0 && (uint32_t)peer != a->tgid)
-			add_link(w, a->tgid, peer, e->s.path);
-		return;
-	}
-	for (size_t i = 0; e->peer && i < holders->n; i++) {
-		const struct holder *b = (struct holder *)holders->at + i;
-
-		if (b->inode == e->peer && b->tgid != a->tgid)
-			add_link(w, a->tgid, b->tgid, e->s.path);
-	}
-}
-
-static void find_links(struct world *w)
-{
-	struct list holders = {0};
-	struct vu__unix_table table;
-
-	w->links.n = 0;
-	if (vu__unix_table(&w->proc, 0, &table))
-		return;
-	find_holders(w, &holders);
-	for (size_t i = 0; i < holders.n; i++) {
-		const struct holder *a = (struct holder *)holders.at + i;
-		const struct vu__unix_entry *e = vu__unix_find(&table, a->inode);
-
-		if (e && e->s.path[0] && !e->s.listening)
-			find_peer(w, &holders, table.peers, a, e);
-	}
-	free(holders.at);
-	vu__unix_release(&table);
 }
 
 /* --- messages --- */
@@ -447,7 +341,7 @@ void world_add_message(struct world *w, const struct event *e)
 	r = record_of(w, e->tgid, e->value);
 	if (!r || w->facts.n >= MAX_FACTS)
 		return;
-	f = append(&w->facts, sizeof(*f));
+	f = world_append(&w->facts, sizeof(*f));
 	if (!f)
 		return;
 	*f = (struct found_fact){.backend = e->tgid,
@@ -457,69 +351,6 @@ void world_add_message(struct world *w, const struct event *e)
 				 .role = e->role,
 				 .source = SRC_MESSAGE,
 				 .index = index};
-}
-
-/* --- telemetry --- */
-
-static void add_told(struct world *w, const struct vu_telemetry *t,
-		     const struct vu_telemetry_device *d, unsigned int queue)
-{
-	const struct vu_telemetry_header *h = vu_telemetry_header(t);
-	struct vu_telemetry_queue q;
-
-	if (vu_telemetry_queue(t, queue, &q) || q.torn)
-		return;
-	for (uint8_t role = ROLE_KICK; role <= ROLE_ERR; role++) {
-		int64_t id = role == ROLE_KICK   ? q.config.kick_id
-			     : role == ROLE_CALL ? q.config.call_id
-						 : q.config.err_id;
-		struct found_fact *f;
-
-		if (id < 0 || id > INT32_MAX || w->facts.n >= MAX_FACTS)
-			continue;
-		f = append(&w->facts, sizeof(*f));
-		if (!f)
-			return;
-		*f = (struct found_fact){.backend = h->pid,
-					 .device = h->number,
-					 .id = id,
-					 .role = role,
-					 .source = SRC_TELEMETRY,
-					 .index = queue};
-		/* A longer name's beginning will do. */
-		snprintf(f->name, sizeof(f->name), "%.63s",
-			 d->block.socket[0] ? d->block.socket : d->block.name);
-	}
-}
-
-/* What libvu's back-ends say of their queues; that of the last look is forgotten. */
-static void find_told(struct world *w)
-{
-	struct found_fact *facts = w->facts.at;
-	struct vu__found_segment *list = NULL;
-	ssize_t n = vu__find_segments(NULL, &list);
-	size_t kept = 0;
-
-	for (size_t i = 0; i < w->facts.n; i++) {
-		if (facts[i].source == SRC_MESSAGE)
-			facts[kept++] = facts[i];
-	}
-	w->facts.n = kept;
-	for (ssize_t i = 0; i < n; i++) {
-		struct vu_telemetry_device d;
-		struct vu_telemetry *t;
-		char path[256];
-
-		snprintf(path, sizeof(path), "%s/%s", list[i].dir, list[i].name);
-		if (vu_telemetry_open(path, &t, NULL, 0))
-			continue;
-		vu_telemetry_device(t, &d);
-		if (vu_telemetry_process(t) != VU_TELEMETRY_DEAD && !d.torn)
-			for (unsigned int q = 0; q < vu_telemetry_header(t)->queues; q++)
-				add_told(w, t, &d, q);
-		vu_telemetry_close(t);
-	}
-	free(list);
 }
 
 /* --- slots --- */
@@ -538,7 +369,7 @@ static int give_slots(struct world *w)
 				break;
 		}
 		if (j == w->slots.n) {
-			s = append(&w->slots, sizeof(*s));
+			s = world_append(&w->slots, sizeof(*s));
 			if (!s)
 				return -ENOMEM;
 			*s = (struct slot){q->vmm, q->backend, q->device, q->index};
@@ -558,8 +389,8 @@ int world_look(struct world *w, unsigned int looks)
 		ret = find_watches(w);
 	if (ret)
 		return ret;
-	find_links(w);
-	find_told(w);
+	world_find_links(w);
+	world_find_told(w);
 	w->found = (struct found){
 		.recs = w->recs,	   .nrecs = w->nrecs,
 		.procs = w->procs.at,	   .nprocs = w->procs.n,
