@@ -289,8 +289,13 @@ static void take_topo(struct session *s)
 		s->slots[i].present = false;
 	for (size_t i = 0; i < t->nqueues; i++) {
 		struct slot_info *info = &s->slots[t->queues[i].slot];
+		char name[sizeof(info->queue.name)];
 
+		/* A connection may end before the eventfds that came over it do. */
+		memcpy(name, info->queue.name, sizeof(name));
 		info->queue = t->queues[i];
+		if (!info->queue.name[0])
+			memcpy(info->queue.name, name, sizeof(name));
 		info->present = true;
 		info->selected = session_selects(s, &info->queue);
 		name_slot(s, info);

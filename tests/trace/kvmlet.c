@@ -34,6 +34,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef KVMLET_URING
+#include <liburing.h>
+#endif
+
 #define MAX_QUEUES 32
 #define CODE	   0x1000
 #define PORT	   0xc010  /* legacy notification: the value is the queue */
@@ -49,7 +53,7 @@ enum { SET_VRING_KICK = 12, SET_VRING_CALL = 13, SET_VRING_ENABLE = 18, GIVE_COU
 static struct {
 	unsigned int queues;
 	unsigned int turns;
-	bool mmio, burst, no_irqfd, no_kvm, write_kicks;
+	bool mmio, burst, no_irqfd, no_kvm, write_kicks, uring;
 	/* The back-end's. */
 	unsigned int handle_us, call_us, late_us, late_at;
 	bool poll_mode, no_read, no_call;
@@ -122,6 +126,52 @@ static bool receive_message(int sock, struct message *m, int *fd)
 	return read(sock, &m->payload, sizeof(m->payload)) == sizeof(m->payload);
 }
 
+/* --- eventfds, by system calls or by io_uring --- */
+
+#ifdef KVMLET_URING
+static struct io_uring ring;
+
+static ssize_t by_ring(int fd, uint64_t *value, bool write)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	ssize_t ret;
+
+	if (!ring.ring_fd && io_uring_queue_init(4, &ring, 0))
+		die("io_uring");
+	sqe = io_uring_get_sqe(&ring);
+	if (write)
+		io_uring_prep_write(sqe, fd, value, sizeof(*value), 0);
+	else
+		io_uring_prep_read(sqe, fd, value, sizeof(*value), 0);
+	if (io_uring_submit_and_wait(&ring, 1) < 0 || io_uring_wait_cqe(&ring, &cqe))
+		die("io_uring");
+	ret = cqe->res;
+	io_uring_cqe_seen(&ring, cqe);
+	return ret;
+}
+#endif
+
+static bool signal_event(int fd)
+{
+	uint64_t one = 1;
+
+#ifdef KVMLET_URING
+	if (opt.uring)
+		return by_ring(fd, &one, true) == sizeof(one);
+#endif
+	return write(fd, &one, sizeof(one)) == sizeof(one);
+}
+
+static bool read_event(int fd, uint64_t *value)
+{
+#ifdef KVMLET_URING
+	if (opt.uring)
+		return by_ring(fd, value, false) == sizeof(*value);
+#endif
+	return read(fd, value, sizeof(*value)) == sizeof(*value);
+}
+
 /* --- the back-end --- */
 
 struct back {
@@ -132,9 +182,9 @@ struct back {
 
 static void serve(struct back *b, unsigned int q)
 {
-	uint64_t value, one = 1;
+	uint64_t value;
 
-	if (opt.no_read || read(b->kick[q], &value, sizeof(value)) != sizeof(value))
+	if (opt.no_read || !read_event(b->kick[q], &value))
 		return;
 	b->counts[q].reads++;
 	b->counts[q].consumed += value;
@@ -146,7 +196,7 @@ static void serve(struct back *b, unsigned int q)
 	wait_us(opt.call_us);
 	/* Counted before: who is called asks for the counts. */
 	b->counts[q].calls++;
-	if (write(b->call[q], &one, sizeof(one)) != sizeof(one))
+	if (!signal_event(b->call[q]))
 		die("write call");
 }
 
@@ -372,7 +422,7 @@ static void write_kicks(struct vmm *v)
 {
 	v->turns++;
 	for (unsigned int q = 0; opt.write_kicks && q < opt.queues; q++)
-		eventfd_write(v->kick[q], 1);
+		signal_event(v->kick[q]);
 	await_turn(v);
 }
 
@@ -472,7 +522,8 @@ int main(int argc, char **argv)
 		{"turns", required_argument, NULL, 't'},  {"mmio", no_argument, NULL, 'm'},
 		{"burst", no_argument, NULL, 'B'},	  {"no-irqfd", no_argument, NULL, 'I'},
 		{"no-kvm", no_argument, NULL, 'K'},
-		{"write", no_argument, NULL, 'w'},	  {"handle-us", required_argument, NULL, 'H'},
+		{"write", no_argument, NULL, 'w'},
+		{"uring", no_argument, NULL, 'u'},	  {"handle-us", required_argument, NULL, 'H'},
 		{"call-us", required_argument, NULL, 'C'}, {"late-us", required_argument, NULL, 'l'},
 		{"late-at", required_argument, NULL, 'a'}, {"poll", no_argument, NULL, 'p'},
 		{"no-read", no_argument, NULL, 'R'},	  {"no-call", no_argument, NULL, 'N'},
@@ -489,6 +540,7 @@ int main(int argc, char **argv)
 		case 'B': opt.burst = true; break;
 		case 'I': opt.no_irqfd = true; break;
 		case 'K': opt.no_kvm = opt.no_irqfd = opt.write_kicks = true; break;
+		case 'u': opt.uring = true; break;
 		case 'w': opt.write_kicks = true; break;
 		case 'H': opt.handle_us = atoi(optarg); break;
 		case 'C': opt.call_us = atoi(optarg); break;

@@ -60,6 +60,45 @@ def written(ctx):
     return counted(ctx, "--no-kvm", "--turns", "3000", "--queues", "3")
 
 
+def io_uring(ctx):
+    """Kicks, reads and calls that are no system calls."""
+    m = Machine(ctx, "--no-kvm", "--uring", "--turns", "500", "--queues", "2", back=("--uring",))
+    t = lat(ctx, m)
+    counts = m.go()
+    check_counts(t.finish()[-1], counts, in_kernel=False)
+    m.end()
+
+
+def reconnect(ctx):
+    """One after the other on the same socket: each is followed, by the socket's path."""
+    first = Machine(ctx, "--turns", "100")
+    t = Trace(ctx.options.vu_trace, "lat", "--json", "--socket", first.sock)
+    first.go()
+    first.end()
+    wait_until("the end of the first", lambda: any("following 0" in x for x in t.lines))
+    second = Machine(ctx, "--turns", "200", "--queues", "2")
+    wait_until("the second", lambda: any("following 2" in x for x in t.lines))
+    counts = second.go()
+    queues = t.finish()[-1]["queues"]
+    second.end()
+    expect("kicks of all", sorted(q["kicks"] for q in queues), [100, 200, 200])
+    expect("calls of the second", [c["calls"] for c in counts], [200, 200])
+
+
+def slow_ones_only(ctx):
+    """The kernel hands over whole rounds, and only those that took long."""
+    m = Machine(ctx, "--turns", "100", back=("--late-us", "20000", "--late-at", "50"))
+    t = Trace(ctx.options.vu_trace, "stream", "--json", "--min-latency", "15ms", "-p",
+              str(m.pid()))
+    m.go()
+    events = t.finish()[:-1]
+    late = [e for e in events if e["event"] == "round"]
+    expect("events", len(events), len(late))
+    if not late or min(e["value"] for e in late) < 15e6 or len(late) > 20:
+        raise Failed("rounds handed over: %s" % [e["value"] for e in late])
+    m.end()
+
+
 def table(ctx):
     """Every row of the map, from KVM's tables alone."""
     m = Machine(ctx, "--queues", "8", "--mmio")
@@ -466,5 +505,6 @@ def tier_e(ctx):
 
 
 CASES = [slow_handler, stopped_worker, flood, record_and_report, chrome, bad_files,
-         flight_recorder, stuck, stuck_evidence, poke, tier_e, ports, memory, bursts, written, table, selectors, message_names, stream,
+         flight_recorder, stuck, stuck_evidence, poke, tier_e, ports, memory, bursts, written, io_uring, reconnect, slow_ones_only,
+         table, selectors, message_names, stream,
          stream_sampled, losses_told, nothing_left, bad_words]
