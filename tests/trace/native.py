@@ -263,9 +263,9 @@ def slow_handler(ctx):
     found = t.finish()[-1]
     s = stages_of(found)
     expect("rounds", s["read-call"]["count"], 50)
-    for p in ("p50_ns", "p90_ns"):
-        if not 4.9e6 <= s["read-call"][p] <= 9e6:
-            raise Failed("read-call %s is %d" % (p, s["read-call"][p]))
+    # A busy machine makes it longer, but not short.
+    if not 4.9e6 <= s["read-call"]["p50_ns"] <= 20e6 or s["read-call"]["sum_ns"] < 50 * 4.9e6:
+        raise Failed("read-call: %s" % s["read-call"])
     if s["signal-wake"]["p50_ns"] > 2e6 or s["run-read"]["p50_ns"] > 2e6:
         raise Failed("other stages are slow too: %s" % s)
     expect("the slowest", len(found["slowest"]), 10)
