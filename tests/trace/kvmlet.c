@@ -63,7 +63,7 @@ struct counts {
 	uint64_t reads, consumed, calls;
 };
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "kvmlet: %s: %s\n", what, strerror(errno));
 	exit(1);
