@@ -424,8 +424,9 @@ static void sleep_in_epoll(int ready)
 
 static void sleep_in_poll(int ready)
 {
-	struct pollfd p[3] = {{.fd = -1}, {.fd = ready, .events = POLLIN}, {.fd = 0}};
+	struct pollfd p[3] = {{.fd = -1}, {.fd = ready, .events = POLLIN}, {.fd = 100}};
 
+	dup2(ready, 100);
 	poll(p, 3, -1);
 }
 
@@ -493,7 +494,7 @@ static void workers(void **state)
 	vu__procfs_worker_watches(&p, pid, fd, &w);
 	assert_int_equal(w.watches, VU__OBS_YES);
 	/* It is in the set, but for no event of interest. */
-	vu__procfs_worker_watches(&p, pid, 0, &w);
+	vu__procfs_worker_watches(&p, pid, 100, &w);
 	assert_int_equal(w.watches, VU__OBS_NO);
 	end(pid, fd);
 
