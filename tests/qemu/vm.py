@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent():
+def die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -30,7 +30,7 @@ class Process:
         self._queue = queue.Queue()
         self.proc = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, preexec_fn=_die_with_parent, pass_fds=pass_fds,
+            stderr=subprocess.STDOUT, preexec_fn=die_with_parent, pass_fds=pass_fds,
             env=dict(os.environ, **env) if env else None)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../qemu"))
-from vm import Failed, Process, _die_with_parent  # noqa: E402,F401
+from vm import Failed, Process, die_with_parent  # noqa: E402,F401
 
 
 class Talker(Process):
@@ -23,7 +23,7 @@ class Talker(Process):
         self._queue = queue.Queue()
         self.proc = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent, env=env)
+            preexec_fn=die_with_parent, env=env)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
