@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Back-ends seen from outside, behind real machines:
-foreign.py --assets DIR --look PROGRAM [--vu-blk PROGRAM] [--qemu 7|10] [CASE...]
+foreign.py --assets DIR --look PROGRAM --vu-blk PROGRAM [--qemu 7|10] [--jobs N] [CASE...]
 
 Prints TAP.  qemu-storage-daemon, DPDK's testpmd and vu-blk serve guests; what
 tests/observe/look prints of them must be so.
@@ -12,13 +12,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../qemu"))
-from vm import Backend, Failed, Process, Qemu  # noqa: E402
+import tap  # noqa: E402
+from qmp import Failed  # noqa: E402
+from vm import Backend, Process, Qemu  # noqa: E402
 
 DISK_MIB = 64
 SECONDS = 240
@@ -46,6 +48,10 @@ class Context:
                 c.proc.send_signal(signal.SIGCONT)
             c.end(signal.SIGKILL)
 
+    @staticmethod
+    def note(words):
+        print("#   " + words)
+
     # --- who is looked at ---
 
     def storage_daemon(self, queues):
@@ -60,9 +66,11 @@ class Context:
         self.wait_file("blk.sock")
         return b
 
-    def guest(self, sock, *steps, **more):
+    def guest(self, sock, *steps, extra=(), **more):
+        """With a monitor for whoever looks at it."""
+        monitor = "unix:%s,server=on,wait=off" % self.path("qmp.sock")
         return self.add(Qemu(self.qemu, self.options.assets, sock, steps,
-                             workdir=self.workdir, **more))
+                             extra=("-qmp", monitor, *extra), **more))
 
     def wait_file(self, name):
         deadline = time.monotonic() + 20
@@ -140,12 +148,18 @@ def storage_daemon_is_seen(ctx):
     return "%.0f requests/s" % rate
 
 
-def storage_daemon_stopped(ctx):
-    """SIGSTOP under load, and going on after it."""
+def storage_daemon_in_trouble(ctx):
+    """One thing after the other happens to a queue under load, and to its machine."""
     b = ctx.storage_daemon(1)
     g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
     g.wait_step("info", SECONDS)
     ctx.wait(b, "served", served)
+    for trouble in stopped, paused, unseen, ring_stopped:
+        ctx.note(trouble(ctx, b, g))
+
+
+def stopped(ctx, b, g):
+    """SIGSTOP under load, and going on after it."""
     b.proc.send_signal(signal.SIGSTOP)
     queues = ctx.wait(b, "stalled", lambda qs: verdicts(qs) ==
                       [("BACKEND_STALLED", "critical")])
@@ -157,41 +171,18 @@ def storage_daemon_stopped(ctx):
     return say(queues[0])
 
 
-def machine_paused(ctx):
-    b = ctx.storage_daemon(1)
-    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
-    g.wait_step("info", SECONDS)
-    ctx.wait(b, "served", served)
-    g.qmp("stop")
+def paused(ctx, b, g):
+    g.qmp.execute("stop")
     queues = ctx.wait(b, "paused", lambda qs: verdicts(qs) == [("VM_PAUSED", "info")])
-    g.qmp("cont")
+    g.qmp.execute("cont")
     ctx.wait(b, "served again", served)
     return say(queues[0])
 
 
-def ring_stopped_by_a_debug_query(ctx):
-    """QMP x-query-virtio-queue-status sends GET_VRING_BASE: the live ring is dead."""
-    b = ctx.storage_daemon(1)
-    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
-    g.wait_step("info", SECONDS)
-    ctx.wait(b, "served", served)
-    g.qmp("x-query-virtio-queue-status",
-          path="/machine/peripheral/d0/virtio-backend", queue=0)
-    queues = ctx.wait(b, "stopped", lambda qs: verdicts(qs) ==
-                      [("STOPPED_WITH_WORK", "critical")])
-    if "x-query-virtio-queue-status" not in queues[0]["next"]:
-        raise Failed(queues[0]["next"])
-    return say(queues[0])
-
-
-def busy_monitor(ctx):
+def unseen(ctx, b, g):
     """Somebody else is the monitor's client: no rings, and a line that says why."""
-    b = ctx.storage_daemon(1)
-    g = ctx.guest(ctx.path("blk.sock"), "info", "rand", threads=4, ops=10000000)
-    g.wait_step("info", SECONDS)
-    import socket
     with socket.socket(socket.AF_UNIX) as s:
-        s.connect(g.qmp_path)
+        s.connect(ctx.path("qmp.sock"))
         s.recv(1000)
         begin = time.monotonic()
         processes, _ = ctx.look(b, 2, 100)
@@ -204,10 +195,19 @@ def busy_monitor(ctx):
     return vmm["qmp_trouble"]
 
 
+def ring_stopped(ctx, b, g):
+    """QMP x-query-virtio-queue-status sends GET_VRING_BASE: the live ring is dead."""
+    g.qmp.execute("x-query-virtio-queue-status",
+                  path="/machine/peripheral/d0/virtio-backend", queue=0)
+    queues = ctx.wait(b, "stopped", lambda qs: verdicts(qs) ==
+                      [("STOPPED_WITH_WORK", "critical")])
+    if "x-query-virtio-queue-status" not in queues[0]["next"]:
+        raise Failed(queues[0]["next"])
+    return say(queues[0])
+
+
 def vu_blk_is_seen(ctx):
     """libvu's own: by its telemetry, with the machine's names."""
-    if not ctx.options.vu_blk:
-        return "SKIP no vu-blk"
     image = ctx.path("disk.img")
     with open(image, "wb") as f:
         f.truncate(DISK_MIB << 20)
@@ -242,7 +242,7 @@ def vu_blk_is_seen(ctx):
 def testpmd_is_seen(ctx):
     """DPDK polls; a boot ROM sends packets to it."""
     if not shutil.which("dpdk-testpmd"):
-        return "SKIP no dpdk-testpmd"
+        raise tap.Skipped("no dpdk-testpmd")
     sock = ctx.path("net.sock")
     b = ctx.add(Process([
         "dpdk-testpmd", "-l", "0,1", "--no-huge", "-m", "256", "--no-pci",
@@ -274,8 +274,8 @@ def testpmd_is_seen(ctx):
     return say(queues[1])
 
 
-CASES = [storage_daemon_is_seen, storage_daemon_stopped, machine_paused,
-         ring_stopped_by_a_debug_query, busy_monitor, vu_blk_is_seen, testpmd_is_seen]
+CASES = [storage_daemon_is_seen, storage_daemon_in_trouble, vu_blk_is_seen,
+         testpmd_is_seen]
 
 
 def qemus(options):
@@ -290,44 +290,22 @@ def qemus(options):
     return found
 
 
-def run_case(ctx, case):
-    """The words to print, or a Failed."""
-    try:
-        return case(ctx) or ""
-    finally:
-        ctx.clean()
-        shutil.rmtree(ctx.workdir)
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--assets", required=True)
     parser.add_argument("--look", required=True)
-    parser.add_argument("--vu-blk")
+    parser.add_argument("--vu-blk", required=True)
     parser.add_argument("--qemu", choices=("7", "10"))
+    tap.add_jobs(parser)
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
-    options.assets = os.path.abspath(options.assets)
-    options.look = os.path.abspath(options.look)
-    options.vu_blk = options.vu_blk and os.path.abspath(options.vu_blk)
-    cases = [c for c in CASES if not options.cases or c.__name__ in options.cases]
-    runs = [(q, c) for q in qemus(options) for c in cases]
-    failed = 0
-    print("1..%d" % len(runs), flush=True)
-    for n, ((version, qemu), case) in enumerate(runs, 1):
-        ctx = Context(options, qemu, tempfile.mkdtemp(prefix="vu-observe."))
-        name = "%s: %s" % (version, case.__name__)
-        begin = time.monotonic()
-        try:
-            words = run_case(ctx, case)
-            print("ok %d - %s # %s%.0f s %s" % (n, name, "SKIP " if words.startswith("SKIP")
-                                              else "", time.monotonic() - begin, words),
-                  flush=True)
-        except Failed as e:
-            failed += 1
-            print("not ok %d - %s" % (n, name))
-            print("\n".join("# " + line for line in str(e).split("\n")), flush=True)
-    return 1 if failed else 0
+    for program in "assets", "look", "vu_blk":
+        setattr(options, program, os.path.abspath(getattr(options, program)))
+    return tap.run_all([
+        ("%s: %s" % (version, case.__name__), case,
+         lambda workdir, qemu=qemu: Context(options, qemu, workdir))
+        for version, qemu in qemus(options) for case in CASES
+        if not options.cases or case.__name__ in options.cases], options.jobs)
 
 
 sys.exit(main())
