@@ -230,15 +230,19 @@ static bool collect(const struct vu__obs_look *looks, size_t n, uint64_t patienc
 
 static bool backend_gone(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
+	bool used = f->q->setup.started == VU__OBS_YES;
+
 	if (f->proc->alive)
 		return false;
-	return vu__judge(
-		v, VU__V_BACKEND_GONE, VU__OBS_CERTAIN,
-		"read its last events (the black box), its log, and dmesg for a crash",
-		"process %d (%s) is dead and has not closed this device; %s",
-		f->proc->pid, f->proc->comm,
-		f->q->setup.started == VU__OBS_YES ? "the ring was in use"
-						   : "the ring was not in use");
+	vu__judge(v, VU__V_BACKEND_GONE, VU__OBS_CERTAIN,
+		  "read its last events (the black box), its log, and dmesg for a crash",
+		  "process %d (%s) is dead and has not closed this device; %s",
+		  f->proc->pid, f->proc->comm,
+		  used ? "the ring was in use" : "the ring was not in use");
+	/* Nobody misses it. */
+	if (!used)
+		v->severity = VU__OBS_INFO;
+	return true;
 }
 
 static bool corrupt(const struct vu__facts *f, struct vu__obs_verdict *v)

@@ -462,6 +462,9 @@ CASE(row_dead)
 {
 	EACH(s, i) s->proc[i].alive = false;
 	expect(s, VU__V_BACKEND_GONE, VU__OBS_CERTAIN, "process 70 (blk) is dead");
+	assert_int_equal(judge(s, 0).severity, VU__OBS_CRITICAL);
+	EACH(s, i) s->q[i].setup.started = VU__OBS_NO;
+	assert_int_equal(judge(s, 0).severity, VU__OBS_INFO);
 }
 
 CASE(row2_front_end_gone)
