@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vu-top: what the vhost-user queues of a host do, which are stuck, and why. */
+#include <locale.h>
+
+#include "vu-top/run.h"
+
+int main(int argc, char **argv)
+{
+	struct top_settings s;
+	int ret;
+
+	setlocale(LC_CTYPE, "");
+	ret = top_settings_parse(&s, argc, argv);
+	if (ret < 0) {
+		switch (s.mode) {
+		case TOP_MODE_SCREEN:
+			ret = top_run_screen(&s);
+			break;
+		case TOP_MODE_LISTEN:
+			ret = top_run_listen(&s);
+			break;
+		default:
+			ret = top_run_batch(&s);
+		}
+	}
+	top_settings_release(&s);
+	return ret;
+}
