@@ -3,7 +3,7 @@
 # What Debian 12 packages which job needs; read by scripts/demo and scripts/test.
 
 packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev \
-    libjson-c-dev"
+    libjson-c-dev libncurses-dev libmicrohttpd-dev"
 packages_check="$packages_build libcmocka-dev libglib2.0-dev mandoc"
 packages_clang="clang libclang-rt-14-dev llvm"
 packages_trace="clang libbpf-dev bpftool libelf-dev zlib1g-dev systemtap-sdt-dev"
@@ -11,6 +11,8 @@ packages_trace_tests="dpdk-dev gzip"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \
     binutils debian-archive-keyring mount"
+packages_tools="tmux prometheus python3 python3-prometheus-client python3-jsonschema jq \
+    procps"
 packages_foreign="qemu-system-common dpdk-dev ipxe-qemu"
 
 # install_packages NAME...: installs those that are missing; says so.
