@@ -63,6 +63,9 @@ int vu__log_new(int fd, uint64_t size, uint64_t offset, struct vu__log **out, ch
 	log->words = (uint64_t *)((uint8_t *)log->map_addr + (skip & ~7ULL));
 	log->skew = (skip & 7) * 8;
 	log->pages = size > UINT64_MAX / 8 ? UINT64_MAX : size * 8;
+	log->fd = vu__fd_dup(fd);
+	log->size = size;
+	log->offset = offset;
 	log->refs = 1;
 	*out = vu__steal_ptr(&log);
 	return 0;
@@ -81,6 +84,8 @@ void vu__log_put(struct vu__log *log)
 	if (!log || __atomic_sub_fetch(&log->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	vu__sys.munmap(log->map_addr, log->map_len);
+	if (log->fd >= 0)
+		close(log->fd);
 	free(log);
 }
 

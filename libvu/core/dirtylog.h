@@ -25,6 +25,8 @@ struct vu__log {
 	uint8_t *bytes; /* where page 0's bit is */
 	void *map_addr;
 	size_t map_len;
+	int fd; /* the log's own; -1: there was no more room for it */
+	uint64_t size, offset; /* in the file, as the messages say */
 	unsigned int refs;
 };
 

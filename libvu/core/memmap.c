@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "base/fd.h"
 #include "base/sys.h"
 
 #define HUGETLBFS_MAGIC_NUMBER 0x958458f6
@@ -82,6 +83,7 @@ int vu__region_new(const struct vu__region_desc *desc, int fd, struct vu__region
 	r->page = page;
 	r->host = (uint8_t *)r->map_addr + skip;
 	r->desc = *desc;
+	r->fd = vu__fd_dup(fd);
 	r->refs = 1;
 	*out = vu__steal_ptr(&r);
 	return 0;
@@ -99,6 +101,8 @@ void vu__region_put(struct vu__region *r)
 	if (__atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	vu__sys.munmap(r->map_addr, r->map_len);
+	if (r->fd >= 0)
+		close(r->fd);
 	free(r);
 }
 

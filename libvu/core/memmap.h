@@ -29,6 +29,7 @@ struct vu__region {
 	void *map_addr;
 	size_t map_len;
 	size_t page; /* unit of the mapping: a huge page's size on hugetlbfs */
+	int fd; /* the region's own; -1: there was no more room for it */
 	unsigned int refs;
 };
 
@@ -51,7 +52,8 @@ struct vu__memmap {
 };
 
 /*
- * Maps a region of @fd, which stays the caller's.  0; -errno with a reason in @why:
+ * Maps a region of @fd, which stays the caller's; keeps a second fd of it, for the next
+ * back-end.  0; -errno with a reason in @why:
  * the range is empty or wraps, the file is shorter, it cannot be mapped.
  */
 VU_MUST_CHECK int vu__region_new(const struct vu__region_desc *desc, int fd,

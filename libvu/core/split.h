@@ -72,6 +72,18 @@ static inline void vu__split_set_used_flags(struct vring_used *u, uint16_t flags
 	__atomic_store_n(&u->flags, htole16(flags), __ATOMIC_RELAXED);
 }
 
+static inline uint16_t vu__split_used_flags(const struct vring_used *u)
+{
+	return le16toh(__atomic_load_n(&u->flags, __ATOMIC_RELAXED));
+}
+
+static inline uint16_t vu__split_avail_event(const struct vring_used *u, unsigned int num)
+{
+	const uint16_t *event = (const uint16_t *)(const void *)&u->ring[num];
+
+	return le16toh(__atomic_load_n(event, __ATOMIC_RELAXED));
+}
+
 /* The device's avail_event follows the used ring; it is 2-byte aligned there. */
 static inline void vu__split_set_avail_event(struct vring_used *u, unsigned int num,
 					     uint16_t idx)
