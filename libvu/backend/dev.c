@@ -116,6 +116,8 @@ bool vu_init_read_msg(VuDev *dev, uint16_t max_queues, int socket, vu_panic_cb p
 		release(dev);
 		return false;
 	}
+	for (unsigned int i = 0; vu__services[i]; i++)
+		vu__services[i]->begin(dev->priv, &dev->priv->service_data[i]);
 	return true;
 }
 
@@ -152,6 +154,8 @@ void vu_deinit(VuDev *dev)
 
 	if (!d)
 		return;
+	for (unsigned int i = 0; vu__services[i]; i++)
+		vu__services[i]->end(d, d->service_data[i]);
 	vu__postcopy_abandon(d);
 	/* The device's threads have ended, and what its callbacks need may be gone. */
 	memset(&d->ext, 0, sizeof(d->ext));
@@ -210,6 +214,8 @@ void vu_stop_queues(VuDev *dev)
 {
 	struct vu__dev *d = vu__dev_of(dev);
 
+	for (unsigned int i = 0; vu__services[i]; i++)
+		vu__services[i]->stop(d, d->service_data[i]);
 	/* Their threads may be waiting for memory. */
 	vu__postcopy_abandon(d);
 	vu__dev_stop_queues(d);

@@ -20,6 +20,7 @@
 
 #define VU__MAX_QUEUES	256
 #define VU__MAX_REGIONS 512
+#define VU__SERVICES_MAX 2
 
 /* What a handler of a request says besides -errno. */
 enum {
@@ -47,6 +48,8 @@ struct vu__queue {
 	bool stopping; /* GET_VRING_BASE waits for what is in flight */
 	bool suspending; /* ... which is handed over */
 	uint32_t stop_request;
+	uint64_t fd_epoch;
+	unsigned int kept_out; /* how often vu__queue_quiesce() was called without resume */
 };
 
 /* A device's state on its way through a pipe. */
@@ -61,6 +64,22 @@ struct vu__transfer {
 };
 
 enum vu__can_postcopy { VU__POSTCOPY_UNKNOWN, VU__POSTCOPY_NO, VU__POSTCOPY_YES };
+
+/* What an image says that the front-end's queues will be like. */
+struct vu__expect_queue {
+	bool waits; /* for the front-end to start it */
+	uint32_t num;
+	uint16_t used, last_avail;
+	const uint16_t *heads; /* in flight */
+	uint32_t nheads;
+};
+
+struct vu__expect {
+	const char *id;
+	uint64_t features;
+	bool begun; /* some queue was started: the image is not the latest word any more */
+	struct vu__expect_queue queues[VU__MAX_QUEUES];
+};
 
 struct vu__dev {
 	VuDev *pub;
@@ -93,8 +112,35 @@ struct vu__dev {
 	struct vu__telemetry *telemetry;
 	unsigned int number;	 /* in this process: names its files */
 	pthread_t shown_control; /* whose thread id is shown */
+	/* Nothing is popped: hold.c.  Told when nothing is in flight any more. */
+	bool held;
+	void (*on_held_drained)(void *opaque);
+	void *held_opaque;
+	struct vu__expect *expect; /* NULL unless an image was restored */
+	/* Counts requests that changed more than queues; q->fd_epoch a queue's eventfds. */
+	uint64_t epoch;
+	void *service_data[VU__SERVICES_MAX];
 	char why[256]; /* why the request at hand was refused */
 };
+
+/*
+ * What lives beside a device, from floors above this one: services.c at the top of the
+ * library has them.  Each has its place in service_data.
+ */
+enum vu__dispatch { VU__DISPATCH, VU__DISPATCH_LATER, VU__DISPATCH_END };
+
+struct vu__service {
+	/* At the end of vu_init(); the event loop may not be there yet. */
+	void (*begin)(struct vu__dev *d, void **data);
+	/* Before vu_dispatch() reads a message: shall it? */
+	enum vu__dispatch (*dispatch)(struct vu__dev *d, void *data);
+	/* At the beginning of vu_stop_queues(): threads must not be kept out any more. */
+	void (*stop)(struct vu__dev *d, void *data);
+	/* At the beginning of vu_deinit(). */
+	void (*end)(struct vu__dev *d, void *data);
+};
+
+extern const struct vu__service *const vu__services[]; /* up to NULL */
 
 static inline struct vu__dev *vu__dev_of(const VuDev *dev)
 {
@@ -182,7 +228,7 @@ void vu__queue_run_handler(struct vu__queue *q, uint64_t kicks);
 /* Puts the kick eventfd into or out of the event loop, as handler and fd ask. */
 void vu__queue_update_watch(struct vu__queue *q);
 
-/* Keeps the queue's thread out of the library, if the device has such threads. */
+/* Keeps the queue's thread out of the library, if the device has such threads.  Nests. */
 void vu__queue_quiesce(struct vu__queue *q);
 void vu__queue_resume(struct vu__queue *q);
 
@@ -199,6 +245,9 @@ void vu__drain_force(struct vu__dev *d);
 
 /* Releases the fds. */
 void vu__drain_destroy(struct vu__dev *d);
+
+/* Makes the eventfd that rings signal when they have drained.  0 or -errno. */
+VU_MUST_CHECK int vu__drain_watch(struct vu__dev *d);
 
 /* --- memory: req_memory.c --- */
 
@@ -235,6 +284,47 @@ void vu__postcopy_abandon(struct vu__dev *d);
 /* ... which is reported, if vu_dispatch() finds it out. */
 void vu__postcopy_cut_off(struct vu__dev *d);
 
+/* --- holding queues: hold.c --- */
+
+/*
+ * From now on no queue pops anything, nor does one that is started later.  What is in
+ * flight comes to its end; each time something has, @drained is called.  0 or -errno.
+ */
+VU_MUST_CHECK int vu__hold_begin(struct vu__dev *d, void (*drained)(void *opaque),
+				 void *opaque);
+
+/* What is in flight on all queues together, or yet to be taken up. */
+unsigned int vu__hold_in_flight(struct vu__dev *d);
+
+/* Queues go on, and look at their rings. */
+void vu__hold_end(struct vu__dev *d);
+
+/* A queue that is started while the device is held; its thread is kept out. */
+void vu__hold_ring(struct vu__queue *q);
+
+/* --- what a restored image says: expect.c --- */
+
+/* 0; -EPROTO with the reason recorded if the image has other features. */
+VU_MUST_CHECK int vu__expect_features(struct vu__dev *d, uint64_t features);
+
+/*
+ * Where a queue about to start with @ring goes on, and what it has in flight; @tracked:
+ * an inflight region has said that already.  1; 0 if nothing was expected of it; -errno
+ * with the reason recorded.
+ */
+VU_MUST_CHECK int vu__expect_resume(struct vu__queue *q, const VuRing *ring, bool tracked);
+
+/* The driver begins anew: of queues that it has not started yet nothing is known any more. */
+void vu__expect_lapse(struct vu__dev *d);
+
+/* Takes a queue's kick eventfd out of the event loop, or puts it back. */
+void vu__queue_unwatch(struct vu__queue *q);
+
+/* --- features: req_feature.c --- */
+
+uint64_t vu__offered_features(struct vu__dev *d);
+uint64_t vu__offered_protocol_features(struct vu__dev *d);
+
 /* --- the dirty log: req_log.c --- */
 
 /* Tells every queue of the log, as features, log and eventfd are now. */
@@ -254,9 +344,10 @@ void vu__log_release(struct vu__dev *d);
 
 /*
  * Finds out what the last back-end has left in flight of a queue about to start with
- * @ring.  Sets where it goes on.  0 or -errno with the reason recorded.
+ * @ring.  Sets where it goes on, and whether the region knew.  0 or -errno with the
+ * reason recorded.
  */
-VU_MUST_CHECK int vu__inflight_resume(struct vu__queue *q, const VuRing *ring);
+VU_MUST_CHECK int vu__inflight_resume(struct vu__queue *q, const VuRing *ring, bool *tracked);
 
 /* The device was reset: nothing is in flight any more. */
 void vu__inflight_forget(struct vu__dev *d);

@@ -252,9 +252,33 @@ static bool is_ack_wanted(const struct vu__dev *d, const struct vu__msg *m)
 	       (vu__dev_has(d, VU__PF_REPLY_ACK) || m->request == VU__POSTCOPY_LISTEN);
 }
 
+/* For those who have described the device elsewhere and must know if it is still so. */
+static void count_change(struct vu__dev *d, uint32_t request, int queue)
+{
+	switch (request) {
+	case VU__SET_VRING_KICK:
+	case VU__SET_VRING_CALL:
+	case VU__SET_VRING_ERR:
+		d->queues[queue].fd_epoch++;
+		return;
+	case VU__GET_FEATURES:
+	case VU__GET_PROTOCOL_FEATURES:
+	case VU__GET_QUEUE_NUM:
+	case VU__GET_MAX_MEM_SLOTS:
+	case VU__GET_CONFIG:
+	case VU__SET_OWNER:
+		return;
+	default:
+		/* The rest of a queue is in every description. */
+		if (queue < 0)
+			d->epoch++;
+	}
+}
+
 static bool serve(struct vu__dev *d, struct vu__msg *m)
 {
 	bool wants_ack = is_ack_wanted(d, m);
+	/* A handler may put its answer in the place of the request. */
 	uint32_t request = m->request;
 	int queue = vu__msg_queue(m, VU__TO_BACKEND);
 	uint64_t began = vu__show_message_begin(d, m);
@@ -268,6 +292,8 @@ static bool serve(struct vu__dev *d, struct vu__msg *m)
 		vu__drain_force(d);
 	d->why[0] = '\0';
 	ret = run(d, m);
+	if (ret >= 0)
+		count_change(d, request, queue);
 	vu__show_message_end(d, request, queue, ret, began);
 	VU__TRACE4(msg, d->pub, request, queue, ret);
 	if (ret == VU__REPLY) {
@@ -291,6 +317,12 @@ static bool dispatch(struct vu__dev *d)
 	bool ok;
 	int ret;
 
+	for (unsigned int i = 0; vu__services[i]; i++) {
+		enum vu__dispatch how = vu__services[i]->dispatch(d, d->service_data[i]);
+
+		if (how != VU__DISPATCH)
+			return how == VU__DISPATCH_LATER;
+	}
 	ret = receive(d, &d->in);
 	if (ret == 0) {
 		vu__show_gone(d);

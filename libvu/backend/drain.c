@@ -105,6 +105,8 @@ static void on_drained(VuDev *dev, int condition, void *data)
 	(void)condition;
 	vu__event_consume(d->drained_fd, &value);
 	advance(d, false);
+	if (d->held && d->on_held_drained)
+		d->on_held_drained(d->held_opaque);
 }
 
 static void on_timeout(VuDev *dev, int condition, void *data)
@@ -124,7 +126,7 @@ static void on_timeout(VuDev *dev, int condition, void *data)
 }
 
 /* The two fds in the event loop are made when they are first needed. */
-static int watch(struct vu__dev *d)
+int vu__drain_watch(struct vu__dev *d)
 {
 	VuDev *dev = d->pub;
 
@@ -179,7 +181,7 @@ int vu__drain_begin(struct vu__dev *d, struct vu__queue *q, uint32_t request, bo
 	ready = proceed(q, !d->drain_ms);
 	if (!d->drain_ms || (ready && !d->nstopping))
 		return answer(d, q) ? -EPIPE : VU__DEFERRED;
-	ret = watch(d);
+	ret = vu__drain_watch(d);
 	if (ret) {
 		vu__warn("queue %d: cannot wait for what is in flight: %s", vu__queue_index(q),
 			 strerror(-ret));

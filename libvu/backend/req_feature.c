@@ -42,7 +42,7 @@ static const struct {
 	 VU_BIT(VU__PF_INFLIGHT_SHMFD) | VU_BIT(VU__PF_GET_VRING_BASE_INFLIGHT)},
 };
 
-static uint64_t offered_features(struct vu__dev *d)
+uint64_t vu__offered_features(struct vu__dev *d)
 {
 	const VuDevIface *iface = d->pub->iface;
 	uint64_t device = iface->get_features ? iface->get_features(d->pub) : 0;
@@ -52,7 +52,7 @@ static uint64_t offered_features(struct vu__dev *d)
 	return device | RING_FEATURES;
 }
 
-static uint64_t offered_protocol_features(struct vu__dev *d)
+uint64_t vu__offered_protocol_features(struct vu__dev *d)
 {
 	const VuDevIface *iface = d->pub->iface;
 	uint64_t offer = OWN_PROTOCOL_FEATURES;
@@ -72,7 +72,7 @@ static uint64_t offered_protocol_features(struct vu__dev *d)
 
 int vu__req_get_features(struct vu__dev *d, struct vu__msg *m)
 {
-	vu__msg_make_reply_u64(m, offered_features(d));
+	vu__msg_make_reply_u64(m, vu__offered_features(d));
 	return VU__REPLY;
 }
 
@@ -89,7 +89,7 @@ int vu__req_set_features(struct vu__dev *d, struct vu__msg *m)
 {
 	VuDev *dev = d->pub;
 	uint64_t features = m->payload.u64;
-	uint64_t unknown = features & ~offered_features(d);
+	uint64_t unknown = features & ~vu__offered_features(d);
 	bool log_changes;
 
 	if (unknown)
@@ -99,6 +99,10 @@ int vu__req_set_features(struct vu__dev *d, struct vu__msg *m)
 		return vu__refuse(d, -EBUSY, "features change from 0x%llx to 0x%llx while "
 				  "queues run", (unsigned long long)dev->features,
 				  (unsigned long long)features);
+	if (vu__expect_features(d, features))
+		return -EPROTO;
+	if (!any_started(d))
+		vu__expect_lapse(d);
 	log_changes = vu__has_bit(features ^ dev->features, VU__F_LOG_ALL);
 	dev->features = features;
 	if (log_changes)
@@ -134,7 +138,7 @@ int vu__req_reset_owner(struct vu__dev *d, struct vu__msg *m)
 
 int vu__req_get_protocol_features(struct vu__dev *d, struct vu__msg *m)
 {
-	vu__msg_make_reply_u64(m, offered_protocol_features(d));
+	vu__msg_make_reply_u64(m, vu__offered_protocol_features(d));
 	return VU__REPLY;
 }
 
@@ -142,7 +146,7 @@ int vu__req_set_protocol_features(struct vu__dev *d, struct vu__msg *m)
 {
 	VuDev *dev = d->pub;
 	uint64_t features = m->payload.u64;
-	uint64_t unknown = features & ~offered_protocol_features(d);
+	uint64_t unknown = features & ~vu__offered_protocol_features(d);
 	uint64_t inband = VU_BIT(VU__PF_INBAND_NOTIFICATIONS);
 	uint64_t inband_needs = VU_BIT(VU__PF_BACKEND_REQ) | VU_BIT(VU__PF_REPLY_ACK);
 
@@ -178,6 +182,7 @@ int vu__req_reset_device(struct vu__dev *d, struct vu__msg *m)
 
 	(void)m;
 	vu__dev_stop_queues(d);
+	vu__expect_lapse(d);
 	vu__inflight_forget(d);
 	for (unsigned int i = 0; i < dev->max_queues; i++) {
 		VuVirtq *vq = &dev->vq[i];

@@ -85,7 +85,7 @@ int vu__req_set_inflight_fd(struct vu__dev *d, struct vu__msg *m)
 	return ret;
 }
 
-int vu__inflight_resume(struct vu__queue *q, const VuRing *ring)
+int vu__inflight_resume(struct vu__queue *q, const VuRing *ring, bool *tracked)
 {
 	VuVirtq *vq = vu__queue_pub(q);
 	uint16_t used = vu__split_used_idx(ring->used);
@@ -104,6 +104,7 @@ int vu__inflight_resume(struct vu__queue *q, const VuRing *ring)
 				 vu__queue_index(q), left.n);
 		vq->last_avail_idx = used + left.n;
 	}
+	*tracked = !left.fresh;
 	vu__ring_resubmit(&q->ring, &left);
 	return 0;
 }

@@ -16,7 +16,7 @@ void vu__queue_quiesce(struct vu__queue *q)
 {
 	struct vu__dev *d = q->dev;
 
-	if (d->ext.quiesce)
+	if (!q->kept_out++ && d->ext.quiesce)
 		d->ext.quiesce(d->pub, vu__queue_index(q));
 }
 
@@ -24,7 +24,7 @@ void vu__queue_resume(struct vu__queue *q)
 {
 	struct vu__dev *d = q->dev;
 
-	if (d->ext.resume)
+	if (!--q->kept_out && d->ext.resume)
 		d->ext.resume(d->pub, vu__queue_index(q));
 }
 
@@ -117,9 +117,17 @@ static int choose_resume_point(struct vu__queue *q, const VuRing *ring)
 	VuVirtq *vq = vu__queue_pub(q);
 	uint16_t used = vu__split_used_idx(ring->used);
 	int idx = vu__queue_index(q);
+	bool tracked = false;
+	int ret;
 
-	if (vq->inflight)
-		return vu__inflight_resume(q, ring);
+	if (vq->inflight) {
+		ret = vu__inflight_resume(q, ring, &tracked);
+		if (ret)
+			return ret;
+	}
+	ret = vu__expect_resume(q, ring, tracked);
+	if (ret || vq->inflight)
+		return VU_MIN(ret, 0);
 	if (vq->last_avail_idx == used)
 		return 0;
 	/* An in-order device has completed all before the used index and nothing after it. */
@@ -173,6 +181,8 @@ static int go_live(struct vu__queue *q, bool *pending)
 	*pending = vu__ring_start(r);
 	vu__show_start(q);
 	VU__TRACE3(ring_start, q->dev->pub, vu__queue_index(q), vq->last_avail_idx);
+	if (q->dev->held)
+		vu__hold_ring(q);
 	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u", vu__queue_index(q),
 		  vq->vring.num, vq->last_avail_idx);
 	/* Who served it before may have completed these and not lived to call. */
@@ -227,15 +237,20 @@ void vu__queue_begin_stop(struct vu__queue *q)
 		dev->iface->queue_set_started(dev, idx, false);
 }
 
+void vu__queue_unwatch(struct vu__queue *q)
+{
+	if (q->watched)
+		q->dev->pub->remove_watch(q->dev->pub, vu__queue_pub(q)->kick_fd);
+	q->watched = false;
+}
+
 static void close_kick(struct vu__queue *q)
 {
 	VuVirtq *vq = vu__queue_pub(q);
 
 	if (vq->kick_fd < 0)
 		return;
-	if (q->watched)
-		q->dev->pub->remove_watch(q->dev->pub, vq->kick_fd);
-	q->watched = false;
+	vu__queue_unwatch(q);
 	close(vq->kick_fd);
 	vq->kick_fd = -1;
 }
