@@ -3,7 +3,8 @@
 # What Debian 12 packages which job needs; read by scripts/demo and scripts/test.
 
 packages_build="gcc g++ libc6-dev make autoconf automake libtool pkg-config liburing-dev \
-    libjson-c-dev libncurses-dev libmicrohttpd-dev"
+    libprotobuf-c-dev protobuf-c-compiler libjson-c-dev libzstd-dev libncurses-dev \
+    libmicrohttpd-dev"
 packages_check="$packages_build libcmocka-dev libglib2.0-dev mandoc"
 packages_clang="clang libclang-rt-14-dev llvm"
 packages_trace="clang libbpf-dev bpftool libelf-dev zlib1g-dev systemtap-sdt-dev"

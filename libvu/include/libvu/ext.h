@@ -31,10 +31,12 @@ struct vu_ext_ops {
 	size_t size;
 	/*
 	 * For a device that serves queues in threads of their own.  After quiesce
-	 * returns, the thread of queue @qidx is outside every vu_*() call and stays so
-	 * until resume is called; the library then changes what that queue uses (its
-	 * memory map, its ring).  Called in the control thread, whether the queue is
-	 * started or not, always in pairs, never nested for one queue.
+	 * returns, the thread of queue @qidx is outside every vu_*() call, does not read
+	 * the queue's kick eventfd, and stays so until resume is called; the library then
+	 * changes what that queue uses (its memory map, its ring), or hands it over: a
+	 * thread that finds its queue not started (vu_queue_started()) after resume leaves
+	 * the kick eventfd to its new owner.  Called in the control thread, whether the
+	 * queue is started or not, always in pairs, never nested for one queue.
 	 */
 	void (*quiesce)(VuDev *dev, int qidx);
 	void (*resume)(VuDev *dev, int qidx);
@@ -85,6 +87,28 @@ struct vu_ext_ops {
 	 * Control thread.
 	 */
 	int (*load_state)(VuDev *dev, uint32_t version, const void *data, size_t len);
+	/*
+	 * Hand-over of a device from one process to another ("vu-migrate handover"); it
+	 * works without these, too.  All in the control thread.
+	 *
+	 * The new process: queue @qidx will be started here soon, and then it should be
+	 * quick.  The device gets ready what takes time: files, memory, threads.  It may
+	 * not come to it; queue_set_started tells if it does, vu_deinit() if not.
+	 */
+	void (*queue_prepare)(VuDev *dev, int qidx);
+	/*
+	 * The new process: the device serves the front-end of the old one now, on
+	 * dev->sock; its queues have been started.  @listener is the socket where the old
+	 * one listened for front-ends, to listen there from now on, or -1; it is the
+	 * callback's to close.
+	 */
+	void (*adopt)(VuDev *dev, int listener);
+	/*
+	 * The old process: another one serves the front-end now.  Queues have been
+	 * stopped; vu_dispatch() returns false, as if the front-end had left; it is not to
+	 * be waited for, nor is its socket's path to be removed.
+	 */
+	void (*handed_over)(VuDev *dev);
 };
 
 /**
