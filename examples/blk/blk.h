@@ -53,7 +53,8 @@ struct blk;
 struct queue {
 	struct blk *blk;
 	int idx;
-	bool running;
+	bool prepared; /* it has what it needs */
+	bool running;  /* the front-end has started it */
 	struct io_uring ring;
 	int ring_event;	       /* eventfd: there are completions */
 	int poll_timer;	       /* timerfd: look at the ring, nobody kicks; or -1 */
@@ -63,7 +64,9 @@ struct queue {
 	/* With a thread a queue: */
 	pthread_t thread;
 	pthread_mutex_t lock; /* held while the thread is inside the library */
-	int stop_event;
+	bool go;	      /* the queue runs; with the lock, and so is */
+	int kick;	      /* the driver's eventfd, or -1 */
+	int wake_event;
 	bool stop;
 };
 
@@ -96,13 +99,20 @@ void image_close(struct image *im);
 void image_take_over(struct image *im);
 void image_hand_over(struct image *im);
 
+/* main.c: the device comes from another process, or has gone to one. */
+void server_adopt(VuDev *dev, int listener);
+void server_handed_over(VuDev *dev);
+
 /* device.c */
 extern const VuDevIface blk_iface;
 extern const struct vu_ext_ops blk_ext_ops;
 void blk_init_config(struct blk *b);
 void blk_set_wants_cache(struct blk *b, bool on);
 
-/* queue.c: begin to serve a queue, and finish everything it has in flight. */
+/*
+ * queue.c: get ready to serve a queue, begin to, and finish everything it has in flight.
+ */
+bool queue_prepare(struct queue *q);
 void queue_start(struct queue *q);
 void queue_stop(struct queue *q);
 

@@ -99,6 +99,11 @@ static void set_started(VuDev *dev, int qidx, bool started)
 		queue_stop(&b->queues[qidx]);
 }
 
+static void prepare(VuDev *dev, int qidx)
+{
+	(void)queue_prepare(&((struct blk *)dev)->queues[qidx]);
+}
+
 static void quiesce(VuDev *dev, int qidx)
 {
 	pthread_mutex_lock(&((struct blk *)dev)->queues[qidx].lock);
@@ -141,6 +146,9 @@ const struct vu_ext_ops blk_ext_ops = {
 	.size = sizeof(struct vu_ext_ops),
 	.quiesce = quiesce,
 	.resume = resume,
+	.queue_prepare = prepare,
+	.adopt = server_adopt,
+	.handed_over = server_handed_over,
 	.cancel = cancel,
 	.state_name = STATE_NAME,
 	.state_version = STATE_VERSION,

@@ -239,6 +239,9 @@ static int parse(int argc, char **argv, struct options *o)
 struct server {
 	struct blk blk;
 	int listener; /* -1 with --fd */
+	/* The socket's file, and which one it is: another may have come in its place. */
+	struct sockaddr_un path;
+	ino_t inode;
 	int signals;
 	bool connected;
 	bool done;
@@ -302,6 +305,9 @@ static void disconnect(struct server *s)
 		return;
 	loop_remove(b->loop, sock);
 	vu_stop_queues(&b->dev);
+	/* Those that were prepared and never started, too. */
+	for (unsigned int i = 0; i < b->opt->num_queues; i++)
+		queue_stop(&b->queues[i]);
 	vu_deinit(&b->dev);
 	close(sock);
 	s->connected = false;
@@ -378,6 +384,51 @@ static void listen_again(struct server *s)
 	}
 }
 
+/* --- hand-over --- */
+
+static ino_t inode_of(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) ? 0 : st.st_ino;
+}
+
+static void close_listener(struct server *s)
+{
+	if (s->listener < 0)
+		return;
+	close(s->listener);
+	s->listener = -1;
+	if (s->inode && inode_of(s->path.sun_path) == s->inode)
+		unlink(s->path.sun_path);
+}
+
+/* From now on front-ends come where they came to the other process. */
+void server_adopt(VuDev *dev, int listener)
+{
+	struct server *s = (struct server *)dev;
+	struct sockaddr_un path;
+	socklen_t len = sizeof(path);
+
+	say_verbose(s->blk.opt, "took a front-end over from another process");
+	if (listener < 0 || getsockname(listener, (struct sockaddr *)&path, &len))
+		return;
+	close_listener(s);
+	s->listener = listener;
+	s->path = path;
+	s->inode = inode_of(path.sun_path);
+}
+
+/* The other process has the socket's file now. */
+void server_handed_over(VuDev *dev)
+{
+	struct server *s = (struct server *)dev;
+
+	say_verbose(s->blk.opt, "handed the front-end over to another process");
+	s->inode = 0;
+	s->done = true;
+}
+
 /* --- the program --- */
 
 static void on_signal(void *opaque, int fd, uint32_t events)
@@ -414,20 +465,20 @@ static bool remove_stale(const char *path, const struct sockaddr_un *addr)
 	return !unlink(path);
 }
 
-static int listen_on(const char *path)
+static int listen_on(const char *path, struct sockaddr_un *addr)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd;
 
-	if (strlen(path) >= sizeof(addr.sun_path)) {
+	if (strlen(path) >= sizeof(addr->sun_path)) {
 		say("%s: longer than a socket's path can be", path);
 		return -1;
 	}
-	strcpy(addr.sun_path, path);
-	if (!remove_stale(path, &addr))
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	strcpy(addr->sun_path, path);
+	if (!remove_stale(path, addr))
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, WAITING)) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)addr, sizeof(*addr)) || listen(fd, WAITING)) {
 		say("%s: %s", path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
@@ -505,9 +556,10 @@ static bool open_server(struct server *s)
 	}
 	if (opt->fd >= 0)
 		return check_fd(opt->fd) && connect_front_end(s, opt->fd);
-	s->listener = listen_on(opt->socket_path);
+	s->listener = listen_on(opt->socket_path, &s->path);
 	if (s->listener < 0)
 		return false;
+	s->inode = inode_of(opt->socket_path);
 	listen_again(s);
 	printf("vu-blk: ready on %s\n", opt->socket_path);
 	fflush(stdout);
@@ -529,10 +581,7 @@ static int run(struct server *s)
 		}
 	}
 	disconnect(s);
-	if (s->listener >= 0) {
-		close(s->listener);
-		unlink(s->blk.opt->socket_path);
-	}
+	close_listener(s);
 	if (s->signals >= 0)
 		close(s->signals);
 	loop_free(s->blk.loop);

@@ -72,29 +72,48 @@ static void close_timer(struct queue *q)
 
 /* --- in a thread --- */
 
+/* A kick is ours only as long as the queue is: another process may have it now. */
 static void serve_events(struct queue *q, const struct pollfd *fds)
 {
+	VuDev *dev = &q->blk->dev;
+
 	if (fds[1].revents) {
 		drain_event(q->ring_event);
 		requests_complete(q, false);
 	}
+	if (!q->go || !vu_queue_started(dev, &dev->vq[q->idx]))
+		return;
 	if (fds[0].revents)
 		(void)vu_read_kick(&q->blk->dev, &q->blk->dev.vq[q->idx]);
 	requests_serve(q);
 }
 
+/* What to wait for, and how long: without a kick eventfd the ring is to be polled. */
+static int look_for(struct queue *q, struct pollfd fds[3])
+{
+	bool go;
+
+	pthread_mutex_lock(&q->lock);
+	go = q->go;
+	fds[0] = (struct pollfd){.fd = go ? q->kick : -1, .events = POLLIN};
+	pthread_mutex_unlock(&q->lock);
+	fds[1] = (struct pollfd){.fd = q->ring_event, .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = q->wake_event, .events = POLLIN};
+	return go && fds[0].fd < 0 ? POLL_MS : -1;
+}
+
 static void *queue_thread(void *opaque)
 {
 	struct queue *q = opaque;
-	struct pollfd fds[3] = {
-		{.fd = q->blk->dev.vq[q->idx].kick_fd, .events = POLLIN},
-		{.fd = q->ring_event, .events = POLLIN},
-		{.fd = q->stop_event, .events = POLLIN},
-	};
 
 	while (!__atomic_load_n(&q->stop, __ATOMIC_ACQUIRE)) {
-		if (poll(fds, 3, fds[0].fd < 0 ? POLL_MS : -1) < 0 && errno != EINTR)
+		struct pollfd fds[3];
+		int timeout = look_for(q, fds);
+
+		if (poll(fds, 3, timeout) < 0 && errno != EINTR)
 			break;
+		if (fds[2].revents)
+			drain_event(q->wake_event);
 		pthread_mutex_lock(&q->lock);
 		serve_events(q, fds);
 		pthread_mutex_unlock(&q->lock);
@@ -106,20 +125,29 @@ static void *queue_thread(void *opaque)
 	return NULL;
 }
 
+static void wake_thread(struct queue *q)
+{
+	uint64_t one = 1;
+
+	if (write(q->wake_event, &one, sizeof(one)) < 0)
+		say("queue %d: waking its thread: %s", q->idx, strerror(errno));
+}
+
 static bool start_thread(struct queue *q)
 {
 	int err;
 
 	q->stop = false;
-	q->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (q->stop_event < 0) {
+	q->go = false;
+	q->wake_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->wake_event < 0) {
 		say("queue %d: eventfd: %s", q->idx, strerror(errno));
 		return false;
 	}
 	err = pthread_create(&q->thread, NULL, queue_thread, q);
 	if (err) {
 		say("queue %d: thread: %s", q->idx, strerror(err));
-		close(q->stop_event);
+		close(q->wake_event);
 		return false;
 	}
 	return true;
@@ -127,13 +155,21 @@ static bool start_thread(struct queue *q)
 
 static void stop_thread(struct queue *q)
 {
-	uint64_t one = 1;
-
 	__atomic_store_n(&q->stop, true, __ATOMIC_RELEASE);
-	if (write(q->stop_event, &one, sizeof(one)) < 0)
-		say("queue %d: waking its thread: %s", q->idx, strerror(errno));
+	wake_thread(q);
 	pthread_join(q->thread, NULL);
-	close(q->stop_event);
+	close(q->wake_event);
+}
+
+/* The queue runs: there is a ring to look at, and perhaps a kick to wait for. */
+static bool let_thread_go(struct queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->kick = q->blk->dev.vq[q->idx].kick_fd;
+	q->go = true;
+	pthread_mutex_unlock(&q->lock);
+	wake_thread(q);
+	return true;
 }
 
 /* --- both --- */
@@ -167,56 +203,77 @@ static void close_ring(struct queue *q)
 
 static bool join_loop(struct queue *q)
 {
-	struct blk *b = q->blk;
-	VuVirtq *vq = &b->dev.vq[q->idx];
+	if (!loop_set(q->blk->loop, q->ring_event, POLLIN, on_completion, q))
+		return true;
+	say("queue %d: %s", q->idx, strerror(errno));
+	return false;
+}
 
-	if (loop_set(b->loop, q->ring_event, POLLIN, on_completion, q)) {
-		say("queue %d: %s", q->idx, strerror(errno));
-		return false;
-	}
+static bool serve_in_loop(struct queue *q)
+{
+	VuDev *dev = &q->blk->dev;
+	VuVirtq *vq = &dev->vq[q->idx];
+
 	if (vq->kick_fd < 0 && !poll_by_timer(q)) {
 		close_timer(q);
-		loop_remove(b->loop, q->ring_event);
 		return false;
 	}
-	vu_set_queue_handler(&b->dev, vq, on_kick);
+	vu_set_queue_handler(dev, vq, on_kick);
 	return true;
+}
+
+bool queue_prepare(struct queue *q)
+{
+	bool ok;
+
+	if (q->prepared)
+		return true;
+	if (!open_ring(q))
+		return false;
+	q->cancelling = false;
+	ok = q->blk->opt->threads ? start_thread(q) : join_loop(q);
+	if (!ok)
+		close_ring(q);
+	q->prepared = ok;
+	return ok;
 }
 
 void queue_start(struct queue *q)
 {
 	struct blk *b = q->blk;
-	bool ok;
 
-	if (q->running || !open_ring(q))
+	if (q->running)
 		return;
-	if (!b->running)
+	/* One that was prepared comes from a process of this host, with the same cache. */
+	if (!b->running && !q->prepared)
 		image_take_over(&b->image);
-	q->cancelling = false;
-	ok = b->opt->threads ? start_thread(q) : join_loop(q);
-	if (!ok)
-		close_ring(q);
-	q->running = ok;
-	b->running += ok;
-	say_verbose(b->opt, "queue %d %s", q->idx, ok ? "started" : "could not be started");
+	q->running = queue_prepare(q) &&
+		     (b->opt->threads ? let_thread_go(q) : serve_in_loop(q));
+	b->running += q->running;
+	say_verbose(b->opt, "queue %d %s", q->idx,
+		    q->running ? "started" : "could not be started");
 }
 
 void queue_stop(struct queue *q)
 {
 	struct blk *b = q->blk;
 
-	if (!q->running)
+	if (!q->prepared)
 		return;
-	q->running = false;
 	if (b->opt->threads) {
 		stop_thread(q);
 	} else {
-		vu_set_queue_handler(&b->dev, &b->dev.vq[q->idx], NULL);
+		if (q->running)
+			vu_set_queue_handler(&b->dev, &b->dev.vq[q->idx], NULL);
 		loop_remove(b->loop, q->ring_event);
 		close_timer(q);
 	}
 	requests_complete(q, true);
 	close_ring(q);
+	q->prepared = false;
+	if (!q->running)
+		return;
+	q->running = false;
 	if (!--b->running)
 		image_hand_over(&b->image);
 	say_verbose(b->opt, "queue %d stopped", q->idx);
