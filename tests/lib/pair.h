@@ -52,7 +52,7 @@ struct pair {
 	struct vu_frontend *fe;
 	struct pair_options opt;
 	int sock; /* the back-end's */
-	int fds_before;
+	int fds_before; /* -1: files come from and go to another, the test counts */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	int wake;
