@@ -60,6 +60,12 @@ void vu__find_obstacles(struct vu__dev *d, struct vu__obstacles *o)
 		add(o, "%s", why);
 	if (d->arrival.got)
 		add(o, "the front-end is in the middle of a message");
+	/*
+	 * A userfaultfd is of the address space that made it, and the front-end serves the
+	 * faults of that one: another process would read zeroes where memory is missing.
+	 */
+	if (d->pub->postcopy_ufd >= 0 || d->next_map)
+		add(o, "its memory is still on its way (postcopy)");
 	if (d->nstopping)
 		add(o, "queue %u is being stopped", d->stopping[0]);
 	if (d->transfer.fd >= 0)

@@ -18,7 +18,8 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../qemu"))
-from vm import Backend, Failed, Process, Qemu  # noqa: E402
+from qmp import Failed  # noqa: E402
+from vm import Backend, Process, Qemu  # noqa: E402
 
 DISK_MIB = 64
 STEP_SECONDS = 240
@@ -29,23 +30,14 @@ class StepBackend(Backend):
     """vu-blk of the tests, that may end itself at a step."""
 
     def __init__(self, program, sock, image, step, *options):
-        os.environ["VU_STEP"] = step or "none:none"
-        try:
-            super().__init__(program, sock, image, *options)
-        finally:
-            del os.environ["VU_STEP"]
+        super().__init__(program, sock, image, *options, env={"VU_STEP": step or "none:none"})
 
 
 class Tool(Process):
     """vu-migrate, running."""
 
     def __init__(self, program, *args, step=None):
-        if step:
-            os.environ["VU_STEP"] = step
-        try:
-            super().__init__([program, *args])
-        finally:
-            os.environ.pop("VU_STEP", None)
+        super().__init__([program, *args], env={"VU_STEP": step} if step else None)
 
 
 class Context:
@@ -85,8 +77,7 @@ class Context:
     def guest(self, sock, *steps, **more):
         # The monitor comes back to a back-end that was away.
         again = ",reconnect=1" if self.version == "QEMU 7.2" else ",reconnect-ms=500"
-        g = Qemu(self.qemu, self.options.assets, sock + again, steps, workdir=self.workdir,
-                 **more)
+        g = Qemu(self.qemu, self.options.assets, sock, steps, chardev=again, **more)
         self.children.append(g)
         return g
 
@@ -434,14 +425,14 @@ def suspended_machine_elsewhere(ctx):
     place = ctx.path("here.sock")
     here = ctx.backend(place, "--num-queues=2")
     g = ctx.guest(place, "fill", "rand", "rand", "rand", "check", queues=2, ops=1500,
-                  extra=("-machine", "pc-q35-7.2"))
+                  machine="pc-q35-7.2")
     g.wait_step("fill", STEP_SECONDS)
     wait_progress(ctx)
-    g.qmp("stop")
+    g.qmp.execute("stop")
     vm = ctx.path("vm.state")
-    g.qmp("migrate", uri="exec:cat > " + vm)
+    g.qmp.execute("migrate", uri="exec:cat > " + vm)
     wait("the machine to be saved", 60,
-         lambda: g.qmp("query-migrate")["return"].get("status") == "completed")
+         lambda: g.qmp.execute("query-migrate").get("status") == "completed")
     image = ctx.path("disk.vui")
     ctx.migrate("checkpoint", str(here.proc.pid), "-o", image)
     g.end(signal.SIGKILL)
@@ -454,12 +445,12 @@ def suspended_machine_elsewhere(ctx):
     there = ctx.backend(place, "--num-queues=2", image=elsewhere, plain=False)
     with open(image, "rb") as f:
         ctx.migrate("restore", place, "-", stdin=f)
-    g = ctx.guest(place, "rand", queues=2, extra=("-machine", "pc-q35-7.2",
-                                                  "-incoming", "exec:cat " + vm, "-S"))
-    wait("the monitor", 60, lambda: os.path.exists(g.qmp_path))
+    g = ctx.guest(place, "rand", queues=2, machine="pc-q35-7.2", incoming=True,
+                  extra=("-S",))
+    g.qmp.execute("migrate-incoming", uri="exec:cat " + vm)
     wait("the machine to be loaded", 60,
-         lambda: g.qmp("query-status")["return"]["status"] in ("paused", "prelaunch"))
-    g.qmp("cont")
+         lambda: g.qmp.execute("query-migrate").get("status") == "completed")
+    g.qmp.execute("cont")
     wait_progress(ctx)
     for step in ("rand", "rand", "rand"):
         g.wait_step(step, STEP_SECONDS)

@@ -342,11 +342,12 @@ static void before_the_acknowledgement_nothing_else_is_done(void **state)
 					    VU__POSTCOPY_LISTEN, VU__RESET_DEVICE};
 	struct post *t = post_new(NULL, 0, 1);
 	struct vu_frontend_message m;
-	int before = count_fds();
 	uint64_t value;
+	int before;
 
 	(void)state;
 	post_share(t);
+	before = count_fds();
 	for (size_t i = 0; i < VU_ARRAY_SIZE(requests); i++) {
 		m = pair_message(requests[i], 0);
 		m.flags |= VU__FLAG_NEED_REPLY;
