@@ -90,6 +90,7 @@ struct vu__dev {
 	struct vu__memmap *map;
 	struct vu__queue *queues;
 	struct vu__log *log;
+	struct vu__log **shadow;  /* a queue's own each, while log is NULL; or NULL */
 	bool log_data;		  /* LOG_ALL */
 	bool logging;		  /* both, as last told */
 	pthread_mutex_t log_lock; /* over those two and the log's eventfd */
@@ -329,6 +330,17 @@ uint64_t vu__offered_protocol_features(struct vu__dev *d);
 
 /* Tells every queue of the log, as features, log and eventfd are now. */
 void vu__log_apply(struct vu__dev *d);
+
+/*
+ * Logs what each queue writes into a log of its own, while no front-end logs; takes the
+ * array of max_queues of them.  0; -EBUSY, or -ENOSPC if there is no room in @logs, which
+ * then stay the caller's.
+ */
+VU_MUST_CHECK int vu__log_shadow(struct vu__dev *d, struct vu__log **logs);
+void vu__log_unshadow(struct vu__dev *d);
+
+/* Ends it if the logs have no room for @map, or for what has become of the rings. */
+void vu__log_check_shadow(struct vu__dev *d, const struct vu__memmap *map);
 
 /* Whether @log, which may be NULL, has a bit for all of a map, of a used ring. */
 VU_MUST_CHECK int vu__log_check_map(struct vu__dev *d, const struct vu__log *log,

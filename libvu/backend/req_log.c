@@ -28,10 +28,57 @@ void vu__log_apply(struct vu__dev *d)
 
 		if (q->ring.can_push)
 			vu__queue_quiesce(q);
-		vu__ring_set_log(&q->ring, d->log, data, d->pub->log_call_fd);
+		if (d->shadow && !d->log)
+			vu__ring_set_log(&q->ring, d->shadow[i], true, -1);
+		else
+			vu__ring_set_log(&q->ring, d->log, data, d->pub->log_call_fd);
 		if (q->ring.can_push)
 			vu__queue_resume(q);
 	}
+}
+
+/*
+ * A shadow log that has no room must not break the connection as a real one would: it has
+ * room for all there is, or it goes.
+ */
+static bool shadow_fits(struct vu__dev *d, const struct vu__log *log,
+			const struct vu__memmap *map)
+{
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		if (d->queues[i].has_addr &&
+		    vu__has_bit(d->pub->vq[i].vra.flags, VHOST_VRING_F_LOG))
+			return false;
+	}
+	return !vu__log_check_map(d, log, map);
+}
+
+int vu__log_shadow(struct vu__dev *d, struct vu__log **logs)
+{
+	if (d->log || d->shadow)
+		return -EBUSY;
+	if (!shadow_fits(d, logs[0], d->map))
+		return -ENOSPC;
+	d->shadow = logs;
+	vu__log_apply(d);
+	return 0;
+}
+
+void vu__log_unshadow(struct vu__dev *d)
+{
+	struct vu__log **old = vu__steal_ptr(&d->shadow);
+
+	if (!old)
+		return;
+	vu__log_apply(d);
+	for (unsigned int i = 0; i < d->pub->max_queues; i++)
+		vu__log_put(old[i]);
+	free(old);
+}
+
+void vu__log_check_shadow(struct vu__dev *d, const struct vu__memmap *map)
+{
+	if (d->shadow && !shadow_fits(d, d->shadow[0], map))
+		vu__log_unshadow(d);
 }
 
 int vu__log_check_map(struct vu__dev *d, const struct vu__log *log,

@@ -100,9 +100,11 @@ int vu__memory_use(struct vu__dev *d, struct vu__memmap *map)
 	ret = vu__log_check_map(d, d->log_data ? d->log : NULL, map);
 	if (!ret)
 		ret = resolve_all(d, map, rings);
-	if (!ret)
-		publish(d, map, rings);
-	return ret;
+	if (ret)
+		return ret;
+	vu__log_check_shadow(d, map);
+	publish(d, map, rings);
+	return 0;
 }
 
 /* The map that the next change of the memory table begins with. */

@@ -54,6 +54,8 @@ int vu__req_set_vring_addr(struct vu__dev *d, struct vu__msg *m)
 		ret = vu__queue_resolve(q, d->map, &ring);
 	if (!ret)
 		ret = vu__log_check_ring(q, d->log);
+	if (!ret)
+		vu__log_check_shadow(d, d->map);
 	if (!ret && vq->vring.num && q->ring.can_push)
 		return readdress(q, &ring);
 	if (!ret && vq->started)

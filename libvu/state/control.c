@@ -98,6 +98,8 @@ static void drop_peer(struct vu__peer *p)
 	struct vu__control *c = p->c;
 
 	vu__control_unwatch(c, &p->fd);
+	if (c->watcher == p)
+		vu__watcher_lost(c);
 	if (c->owner != p)
 		return;
 	c->owner = NULL;
@@ -502,6 +504,8 @@ static void end(struct vu__dev *d, void *data)
 	vu__restored_end(d);
 	if (!c)
 		return;
+	if (c->watcher)
+		vu__watcher_lost(c);
 	if (c->job)
 		c->job->end(c);
 	for (unsigned int i = 0; i < VU__CONTROL_PEERS; i++)

@@ -65,13 +65,13 @@ struct vu__control {
 	struct vu__peer peers[VU__CONTROL_PEERS];
 	struct vu__peer *talking; /* whose request is at hand */
 	struct vu__peer *owner;	  /* whose job it is; NULL: a peer that is gone */
+	struct vu__peer *watcher; /* of dirty pages, by a shadow log; or NULL */
 	bool watching;
 	const struct vu__job *job;
 	union {
 		struct vu__save *save;
 		struct vu__give *give;
 		struct vu__take *take;
-		struct vu__shadow *shadow;
 		void *job_data;
 	};
 };
@@ -94,6 +94,9 @@ void vu__control_done(struct vu__control *c);
 
 /* Watching an fd of a job's; forgotten with vu__control_unwatch(), which closes it. */
 void vu__control_unwatch(struct vu__control *c, int *fd);
+
+/* The watcher of dirty pages is gone: dirty.c. */
+void vu__watcher_lost(struct vu__control *c);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t vu__control_now(void);

@@ -78,6 +78,7 @@ static void describe_device(struct vu__dev *d, Vu__Control__Info *info)
 	for (unsigned int i = 0; i < d->map->n; i++)
 		info->memory += d->map->regions[i]->desc.size;
 	info->logging = d->log && d->log_data;
+	info->watched = d->shadow != NULL;
 	info->has_state = d->ext.state_name && d->ext.save_state;
 	info->fresh = vu__is_fresh(d);
 }
