@@ -326,7 +326,7 @@ struct search {
 	unsigned int own;    /* process that is its front-end; 0: any */
 	struct client found;
 	unsigned int count;
-	char why[500];
+	char why[600];
 };
 
 /* The path a back-end listens on, as seen from here. */
@@ -385,10 +385,21 @@ static int search(struct search *s, struct client *c)
 	return s->count ? EXIT_USAGE : status;
 }
 
+int client_of_ours(struct client *c)
+{
+	struct search s = {.target = "", .own = getpid()};
+	int status;
+
+	init(c, "");
+	if (!vu__run_dir() || access(vu__run_dir(), F_OK))
+		return -ENOENT;
+	status = search(&s, c);
+	return status || s.count ? status : -ENOENT;
+}
+
 /* Nobody is connected there: we are its front-end until it has its orders. */
 static int open_fresh(struct client *c, const char *path)
 {
-	struct search s = {.target = path, .own = getpid()};
 	struct vu_frontend *fe = vu_frontend_connect(path);
 	uint64_t features;
 	int ret;
@@ -400,17 +411,18 @@ static int open_fresh(struct client *c, const char *path)
 	if (ret) {
 		say("%s: it does not answer as a back-end (%s); perhaps it serves somebody else",
 		    path, vu_frontend_error(fe));
-		vu_frontend_free(fe);
-		return status_of(ret);
+		ret = status_of(ret);
+	} else {
+		ret = client_of_ours(c);
+		if (ret == -ENOENT)
+			ret = fail(-ENOTSUP, "%s: that back-end has no control socket in %s",
+				   path, vu__run_dir() ? vu__run_dir() : "no run directory");
 	}
-	ret = search(&s, c);
-	if (ret || !s.count) {
+	if (ret)
 		vu_frontend_free(fe);
-		return ret ? ret : fail(-ENOTSUP, "%s: that back-end has no control socket in %s",
-					path, vu__run_dir());
-	}
-	c->placeholder = fe;
-	return 0;
+	else
+		c->placeholder = fe;
+	return ret;
 }
 
 static bool is_number(const char *text)
@@ -431,10 +443,9 @@ static int open_control(struct client *c, const char *path)
 	return status_of(ret);
 }
 
-int client_open(struct client *c, const char *target, bool fresh)
+int client_find(struct client *c, const char *target)
 {
 	struct search s = {.target = target};
-	struct stat st;
 	int status;
 
 	init(c, target);
@@ -444,15 +455,29 @@ int client_open(struct client *c, const char *target, bool fresh)
 		s.pid = strtoul(target, NULL, 10);
 	else if (!realpath(target, s.path))
 		s.path[0] = '\0';
+	/* Back-ends can do without one. */
+	if (s.path[0] && (!vu__run_dir() || access(vu__run_dir(), F_OK)))
+		return -ENOENT;
 	status = search(&s, c);
 	if (status || s.count)
 		return status;
-	if (fresh && s.path[0] && !stat(s.path, &st) && S_ISSOCK(st.st_mode))
-		return open_fresh(c, s.path);
-	if (s.why[0])
-		return fail(-ENOENT, "%s", s.why);
+	snprintf(c->why, sizeof(c->why), "%.499s", s.why);
+	return -ENOENT;
+}
+
+int client_open(struct client *c, const char *target, bool fresh)
+{
+	struct stat st;
+	int status = client_find(c, target);
+
+	if (status != -ENOENT)
+		return status;
+	if (fresh && !stat(target, &st) && S_ISSOCK(st.st_mode))
+		return open_fresh(c, target);
+	if (c->why[0])
+		return fail(-ENOENT, "%s", c->why);
 	return fail(-ENOENT, "%s: no back-end of this name in %s ('vu-migrate list' has all)",
-		    target, vu__run_dir());
+		    target, vu__run_dir() ? vu__run_dir() : "no run directory");
 }
 
 /* --- machines --- */

@@ -17,7 +17,7 @@ struct client {
 	Vu__Control__Info *info;
 	/* Not NULL for a back-end that nobody is connected to: we are, for a moment. */
 	struct vu_frontend *placeholder;
-	char why[400];		/* after a failure: a text for a person */
+	char why[500];		/* after a failure: a text for a person */
 };
 
 /*
@@ -28,6 +28,10 @@ struct client {
  * 0 or the exit status after saying why.
  */
 int client_open(struct client *c, const char *target, bool fresh);
+/* The same, but -ENOENT, and nothing said, if there is none; perhaps with c->why. */
+int client_find(struct client *c, const char *target);
+/* The one that we ourselves are the front-end of. */
+int client_of_ours(struct client *c);
 void client_close(struct client *c);
 
 /*

@@ -34,7 +34,7 @@ struct command {
 	int (*run)(int argc, char **argv); /* what is left after the options */
 };
 
-extern const struct command cmd_checkpoint, cmd_convert, cmd_decode, cmd_diff, cmd_dirty, cmd_encode,
+extern const struct command cmd_check, cmd_checkpoint, cmd_convert, cmd_decode, cmd_diff, cmd_dirty, cmd_encode,
 	cmd_features, cmd_handover, cmd_info, cmd_list, cmd_restore, cmd_show, cmd_state, cmd_verify;
 
 /* Options of every subcommand. */

@@ -87,7 +87,7 @@ static int open_bitmaps(struct dirty_watch *w)
 	return 0;
 }
 
-int dirty_begin(struct client *c, struct dirty_watch *w)
+static int begin(struct client *c, struct dirty_watch *w)
 {
 	Vu__Control__Request r = VU__CONTROL__REQUEST__INIT;
 	Vu__Control__Dirty d = VU__CONTROL__DIRTY__INIT;
@@ -141,7 +141,8 @@ static void take_piece(struct dirty_watch *w, uint64_t from, uint64_t to)
 	}
 }
 
-void dirty_tick(struct dirty_watch *w)
+/* Takes what was written since the last time. */
+static void tick(struct dirty_watch *w)
 {
 	off_t end = (off_t)(w->stride * w->nqueues), at = 0;
 
@@ -212,7 +213,7 @@ static void add_guest(struct est_curve *c, double one, double five)
 
 /* --- reporting --- */
 
-static double memory_of(const struct vu__snap *s)
+double dirty_memory(const struct vu__snap *s)
 {
 	double sum = 0;
 
@@ -312,7 +313,7 @@ static void report_text(const struct dirty_watch *w, const struct outcome *out)
 	       human((double)pages_hot(p) * PAGE_BYTES, bytes),
 	       p->unique ? (double)p->writes / (double)p->unique : 0);
 	print_shares(w);
-	print_plan(plan, memory_of(&w->snap));
+	print_plan(plan, dirty_memory(&w->snap));
 	if (*advice(plan))
 		puts(advice(plan));
 }
@@ -360,7 +361,7 @@ static void report_json(const struct client *client, const struct dirty_watch *w
 	json_object_object_add(o, "target", json_object_new_string(client->name));
 	json_object_object_add(o, "seconds", json_object_new_double(p->now - p->began));
 	json_object_object_add(o, "memory_bytes",
-			       json_object_new_int64((int64_t)memory_of(&w->snap)));
+			       json_object_new_int64((int64_t)dirty_memory(&w->snap)));
 	json_object_object_add(o, "pages_written", json_object_new_int64((int64_t)p->writes));
 	json_object_object_add(o, "pages_touched", json_object_new_int64((int64_t)p->unique));
 	json_object_object_add(o, "pages_hot", json_object_new_int64((int64_t)pages_hot(p)));
@@ -381,7 +382,7 @@ static void report_json(const struct client *client, const struct dirty_watch *w
 /* --- the command --- */
 
 /* Until the time is over, somebody has had enough, or the back-end is gone. */
-static int watch(struct client *c, struct dirty_watch *w, double seconds)
+static int watch(struct client *c, struct dirty_watch *w, double seconds, bool live)
 {
 	double end = now() + seconds, next = now() + (double)interval_ms / 1e3, last = now();
 	uint64_t before = 0;
@@ -389,10 +390,10 @@ static int watch(struct client *c, struct dirty_watch *w, double seconds)
 	while (now() < end && !interrupted) {
 		if (!vu__fd_wait(c->fd, POLLIN, vu__now_ms() + TICK_MS))
 			return fail(-ECONNRESET, "%s: it is gone, or was handed over", c->name);
-		dirty_tick(w);
+		tick(w);
 		if (now() < next)
 			continue;
-		if (!globals.json && !globals.quiet)
+		if (live)
 			print_live(c, w, w->pages.writes - before, now() - last);
 		before = w->pages.writes;
 		last = now();
@@ -401,18 +402,19 @@ static int watch(struct client *c, struct dirty_watch *w, double seconds)
 	return 0;
 }
 
-int dirty_measure(struct client *c, struct dirty_watch *w, double seconds)
+int dirty_measure(struct client *c, struct dirty_watch *w, double seconds, bool live)
 {
-	int status = dirty_begin(c, w);
+	int status = begin(c, w);
 
-	return status ? status : watch(c, w, seconds);
+	return status ? status : watch(c, w, seconds, live);
 }
 
 static int measure_and_report(struct client *c, struct dirty_watch *w)
 {
 	struct outcome out;
 	double one = 0, five = 0;
-	int status = dirty_measure(c, w, (double)duration_ms / 1e3);
+	int status = dirty_measure(c, w, (double)duration_ms / 1e3,
+				   !globals.json && !globals.quiet);
 
 	if (status)
 		return status;
@@ -423,7 +425,7 @@ static int measure_and_report(struct client *c, struct dirty_watch *w)
 			return EXIT_NEGATIVE;
 		add_guest(&out.all, one, five);
 	}
-	est_make(&out.all, memory_of(&w->snap), (double)bandwidth, (double)downtime_ms / 1e3,
+	est_make(&out.all, dirty_memory(&w->snap), (double)bandwidth, (double)downtime_ms / 1e3,
 		 (double)device_ms / 1e3, &out.plan);
 	if (globals.json) {
 		/* 0.1, not 0.10000000000000001. */

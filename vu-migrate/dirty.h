@@ -17,12 +17,11 @@ struct dirty_watch {
 	struct pages pages;
 };
 
-/* Begins, and looks for so long.  0 or the exit status after saying why. */
-int dirty_begin(struct client *c, struct dirty_watch *w);
-int dirty_measure(struct client *c, struct dirty_watch *w, double seconds);
+/* Looks for so long; @live: says so meanwhile.  0 or the exit status after saying why. */
+int dirty_measure(struct client *c, struct dirty_watch *w, double seconds, bool live);
 
-/* Takes what was written since the last time. */
-void dirty_tick(struct dirty_watch *w);
+/* Bytes of all regions. */
+double dirty_memory(const struct vu__snap *s);
 
 /* Ends with the client's connection; also after a failure. */
 void dirty_end(struct dirty_watch *w);

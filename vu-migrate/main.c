@@ -14,8 +14,8 @@
 #include "vu-migrate/cmd.h"
 
 static const struct command *const commands[] = {
-	&cmd_list, &cmd_handover, &cmd_checkpoint, &cmd_restore, &cmd_dirty,
-	&cmd_state, &cmd_show, &cmd_info, &cmd_verify, &cmd_diff,
+	&cmd_list, &cmd_check, &cmd_handover, &cmd_checkpoint, &cmd_restore,
+	&cmd_dirty, &cmd_state, &cmd_show, &cmd_info, &cmd_verify, &cmd_diff,
 	&cmd_decode, &cmd_encode, &cmd_convert, &cmd_features,
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
