@@ -377,6 +377,9 @@ void vu__state_release(struct vu__dev *d);
 VU_MUST_CHECK int vu__show_begin(struct vu__dev *d);
 void vu__show_end(struct vu__dev *d);
 
+/* Who is at the other end, again after a hand-over. */
+void vu__show_connection(struct vu__dev *d);
+
 /* Features and phase, memory, the end of the connection. */
 void vu__show_device(struct vu__dev *d);
 void vu__show_regions(struct vu__dev *d);

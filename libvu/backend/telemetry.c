@@ -62,13 +62,21 @@ int vu__show_begin(struct vu__dev *d)
 	}
 	b = vu__telemetry_edit_device(d->telemetry);
 	show_name(b, d->telemetry->head->process);
+	vu__telemetry_done_device(d->telemetry);
+	vu__show_connection(d);
+	for (unsigned int i = 0; i < d->pub->max_queues; i++)
+		show_ring(&d->queues[i].ring, d->telemetry, i);
+	return 0;
+}
+
+void vu__show_connection(struct vu__dev *d)
+{
+	struct vu_telemetry_device_block *b = vu__telemetry_edit_device(d->telemetry);
+
 	show_socket(b, d->pub->sock);
 	b->connected = vu__telemetry_now();
 	vu__telemetry_done_device(d->telemetry);
-	for (unsigned int i = 0; i < d->pub->max_queues; i++)
-		show_ring(&d->queues[i].ring, d->telemetry, i);
-	vu__tell(d, VU_TELEMETRY_CONNECTED, -1, 0, d->telemetry->device->peer_pid);
-	return 0;
+	vu__tell(d, VU_TELEMETRY_CONNECTED, -1, 0, b->peer_pid);
 }
 
 void vu__show_end(struct vu__dev *d)

@@ -43,6 +43,15 @@ static bool is_dead(int fd, off_t size)
 	       vu_telemetry_process(&t) == VU_TELEMETRY_DEAD;
 }
 
+/* The control socket beside it is of no use to anybody. */
+static void drop_control(int dir, const char *name)
+{
+	char control[sizeof(((struct box *)0)->name)];
+
+	snprintf(control, sizeof(control), "%.*s.control", (int)strcspn(name, "."), name);
+	(void)unlinkat(dir, control, 0);
+}
+
 /*
  * True if @name is a black box.  When it is found to be one it is made read-only, which
  * also says so to the next who looks, and its time is set to now.
@@ -58,6 +67,7 @@ static bool find_dead(int dir, const char *name, struct box *b)
 	if (st.st_mode & S_IWUSR &&
 	    (fchmod(fd, 0400) || futimens(fd, NULL) || fstat(fd, &st)))
 		return false;
+	drop_control(dir, name);
 	/* is_name() has seen that it fits. */
 	memcpy(b->name, name, strlen(name) + 1);
 	b->found = st.st_mtime;

@@ -434,7 +434,7 @@ static int open_socket(struct vu__control *c, char *why, size_t why_size)
 	c->dir = vu__run_dir_open(why, why_size);
 	if (c->dir < 0)
 		return c->dir;
-	snprintf(c->name, sizeof(c->name), "%d-%d.control", (int)getpid(), c->number);
+	snprintf(c->name, sizeof(c->name), "%d-%d.control", (int)getpid(), c->d->number);
 	snprintf(why, why_size, "%s/%s", vu__run_dir(), c->name);
 	ret = open_listener(c);
 	if (ret)
@@ -455,7 +455,6 @@ static void begin(struct vu__dev *d, void **data)
 	*c = (struct vu__control){.d = d, .dir = -1, .listener = -1, .timer = -1};
 	for (unsigned int i = 0; i < VU__CONTROL_PEERS; i++)
 		c->peers[i] = (struct vu__peer){.c = c, .fd = -1};
-	c->number = vu__device_number_get();
 	*data = c;
 	ret = open_socket(c, why, sizeof(why));
 	if (!ret)
@@ -512,7 +511,6 @@ static void end(struct vu__dev *d, void *data)
 		vu__control_unwatch(c, &c->peers[i].fd);
 	vu__control_unwatch(c, &c->timer);
 	close_listener(c);
-	vu__device_number_put(c->number);
 	free(c);
 }
 

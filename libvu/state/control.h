@@ -57,8 +57,7 @@ struct vu__peer {
 
 struct vu__control {
 	struct vu__dev *d;
-	int dir;      /* the run directory */
-	int number;
+	int dir; /* the run directory */
 	char name[64];
 	int listener;
 	int timer;

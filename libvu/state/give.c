@@ -93,6 +93,7 @@ static void stay(struct vu__control *c, int err, const char *fmt, ...)
 	if (g->held)
 		vu__hold_end(c->d);
 	say_refused(g->chan, why, err == -EAGAIN);
+	vu__handover_failed(c->d, err, why);
 	vu__warn("not handed over: %s", why);
 	vu__control_fail(c, err, "%s", why);
 	free_give(c);
@@ -114,6 +115,8 @@ static void drop_queues(struct vu__control *c)
 		if (was[i] && dev->iface->queue_set_started)
 			dev->iface->queue_set_started(dev, i, false);
 		vu__queue_end_stop(&c->d->queues[i]);
+		if (was[i])
+			vu__show_stop(&c->d->queues[i], 0);
 	}
 	c->d->held = false;
 	vu__channel_set(c->d, -1);
@@ -154,7 +157,7 @@ static void let_go(struct vu__control *c)
 	struct vu__give *g = c->give;
 	struct vu__dev *d = c->d;
 
-	vu__step_at(VU__STEP_GIVE_OWNER_CHANGED);
+	vu__handover_step(c->d, VU__STEP_GIVE_OWNER_CHANGED);
 	vu__control_timer(c, 0);
 	g->gone = true;
 	drop_queues(c);
@@ -162,10 +165,11 @@ static void let_go(struct vu__control *c)
 	m.released = &released;
 	/* If it does not hear this, it hears the end of the channel. */
 	(void)vu__handover_send(g->chan, &m, NULL, 0);
-	vu__step_at(VU__STEP_GIVE_RELEASED);
+	vu__handover_step(c->d, VU__STEP_GIVE_RELEASED);
 	answer_moved(c);
 	free_give(c);
 	c->job = &gone_job;
+	vu__show_gone(d);
 	vu__info("handed over to another process");
 	show_end(d);
 	if (d->ext.handed_over)
@@ -242,7 +246,7 @@ static int send_offer(struct vu__control *c, const struct vu__give_file *changed
 	lock_queues(c);
 	g->offered = true;
 	__atomic_store_n(&g->page->owner, VU__OWNER_OFFERED, __ATOMIC_SEQ_CST);
-	vu__step_at(VU__STEP_GIVE_OFFERED);
+	vu__handover_step(c->d, VU__STEP_GIVE_OFFERED);
 	return vu__handover_send(g->chan, &m, fds, nchanged + (state >= 0));
 }
 
@@ -267,7 +271,7 @@ static void offer(struct vu__control *c)
 	struct vu__obstacles o;
 	int n, ret;
 
-	vu__step_at(VU__STEP_GIVE_DRAINED);
+	vu__handover_step(c->d, VU__STEP_GIVE_DRAINED);
 	n = vu__give_changed_files(c->d, g, changed);
 	if (g->epoch != c->d->epoch || n < 0 || c->d->arrival.got) {
 		stay(c, -EAGAIN, "the front-end has changed the device meanwhile");
@@ -286,7 +290,7 @@ static void offer(struct vu__control *c)
 	if (ret)
 		settle(c, ret, c->d->why[0] ? c->d->why : strerror(-ret));
 	else
-		vu__step_at(VU__STEP_GIVE_OFFER_SENT);
+		vu__handover_step(c->d, VU__STEP_GIVE_OFFER_SENT);
 }
 
 /* --- holding --- */
@@ -317,7 +321,7 @@ static void freeze(struct vu__control *c)
 		return;
 	}
 	g->held = true;
-	vu__step_at(VU__STEP_GIVE_FROZEN);
+	vu__handover_step(c->d, VU__STEP_GIVE_FROZEN);
 	if (!vu__hold_in_flight(c->d))
 		offer(c);
 }
@@ -326,7 +330,7 @@ static void on_ready_side(struct vu__control *c)
 {
 	struct vu__give *g = c->give;
 
-	vu__step_at(VU__STEP_GIVE_READY);
+	vu__handover_step(c->d, VU__STEP_GIVE_READY);
 	g->page->ready_ns = vu__control_now();
 	if (g->sent < g->nfiles || g->held) {
 		stay(c, -EPROTO, "the new one is ready before it can be");
@@ -375,7 +379,7 @@ static void on_channel(VuDev *dev, int condition, void *data)
 	if (c->give->sent < c->give->nfiles) {
 		ret = vu__give_send_files(c->give);
 		if (ret > 0) {
-			vu__step_at(VU__STEP_GIVE_SENT);
+			vu__handover_step(c->d, VU__STEP_GIVE_SENT);
 			watch_channel(c);
 		}
 	}
@@ -560,7 +564,7 @@ void vu__request_give(struct vu__control *c, const Vu__Control__Request *r,
 	}
 	fds[0] = -1;
 	c->job = &give_job;
-	vu__step_at(VU__STEP_GIVE_ASKED);
+	vu__handover_step(c->d, VU__STEP_GIVE_ASKED);
 	vu__control_timer(c, c->give->timeout_ms);
 	watch_channel(c);
 	ret = describe(c);
@@ -573,6 +577,6 @@ void vu__request_give(struct vu__control *c, const Vu__Control__Request *r,
 		return;
 	}
 	if (c->give->sent == c->give->nfiles)
-		vu__step_at(VU__STEP_GIVE_SENT);
+		vu__handover_step(c->d, VU__STEP_GIVE_SENT);
 	watch_channel(c);
 }

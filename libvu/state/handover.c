@@ -26,6 +26,22 @@ const char *vu__step_name(enum vu__step step)
 	return (unsigned int)step < VU__STEP_COUNT ? names[step] : "?";
 }
 
+void vu__handover_step(struct vu__dev *d, enum vu__step step)
+{
+	struct vu_telemetry_event e = {.kind = VU_TELEMETRY_HANDOVER, .queue = -1, .code = step};
+
+	vu__telemetry_event(d->telemetry, e, "%s", vu__step_name(step));
+	vu__step_at(step);
+}
+
+void vu__handover_failed(struct vu__dev *d, int err, const char *why)
+{
+	struct vu_telemetry_event e = {.kind = VU_TELEMETRY_HANDOVER, .queue = -1,
+				       .code = VU__STEP_COUNT, .result = err};
+
+	vu__telemetry_event(d->telemetry, e, "%s", why);
+}
+
 /* --- the page --- */
 
 struct vu__handover_page *vu__handover_page_new(int *fd)

@@ -107,6 +107,12 @@ enum vu__step {
 
 const char *vu__step_name(enum vu__step step);
 
+/* A device is there: goes into its black box. */
+void vu__handover_step(struct vu__dev *d, enum vu__step step);
+
+/* It was not to be. */
+void vu__handover_failed(struct vu__dev *d, int err, const char *why);
+
 /*
  * Called at each step.  Does nothing but a debug line; the tests' programs have another
  * of this name, which stops or kills the process.

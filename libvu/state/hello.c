@@ -98,7 +98,7 @@ void vu__request_hello(struct vu__control *c, const Vu__Control__Request *r,
 	describe_device(c->d, &info);
 	vu__snapshot_socket(c->d->pub->sock, path, sizeof(path));
 	info.socket = path;
-	info.number = c->number;
+	info.number = c->d->number;
 	info.queues = queues = describe_queues(c->d, &info.n_queues);
 	info.can = (char **)abilities;
 	info.n_can = VU_ARRAY_SIZE(abilities);

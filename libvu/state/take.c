@@ -70,6 +70,7 @@ static void give_up(struct vu__control *c, int err, const char *fmt, ...)
 	m.what_case = VU__CONTROL__HANDOVER__WHAT_REFUSED;
 	m.refused = &refused;
 	(void)vu__handover_send(c->take->chan, &m, NULL, 0);
+	vu__handover_failed(c->d, err, why);
 	vu__warn("not taken over: %s", why);
 	vu__control_fail(c, err, "%s", why);
 	free_take(c);
@@ -147,6 +148,17 @@ static void start_queues(struct vu__control *c)
 	}
 }
 
+/* The handlers of requests leave to others what comes after each. */
+static void show(struct vu__dev *d)
+{
+	vu__show_connection(d);
+	vu__show_device(d);
+	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
+		if (d->pub->vq[i].started)
+			vu__show_queue(&d->queues[i]);
+	}
+}
+
 static void serve(struct vu__control *c)
 {
 	Vu__Control__Handover m = VU__CONTROL__HANDOVER__INIT;
@@ -156,18 +168,19 @@ static void serve(struct vu__control *c)
 	bool listener = t->listener >= 0;
 
 	t->owner = true;
-	vu__step_at(VU__STEP_TAKE_OWNER);
+	vu__handover_step(c->d, VU__STEP_TAKE_OWNER);
 	start_queues(c);
-	vu__step_at(VU__STEP_TAKE_LIVE);
+	vu__handover_step(c->d, VU__STEP_TAKE_LIVE);
 	m.what_case = VU__CONTROL__HANDOVER__WHAT_TAKEN;
 	m.taken = &taken;
 	/* If the old one does not hear this, it finds out from the word. */
 	(void)vu__handover_send(t->chan, &m, NULL, 0);
-	vu__step_at(VU__STEP_TAKE_SAID);
+	vu__handover_step(c->d, VU__STEP_TAKE_SAID);
 	c->job = &serving_job;
 	vu__control_timer(c, GONE_MS);
 	use_socket(c);
 	t->with_listener = listener;
+	show(c->d);
 	vu__info("taken over from another process");
 	if (c->d->ext.adopt)
 		c->d->ext.adopt(dev, vu__steal_fd(&t->listener));
@@ -184,7 +197,7 @@ static void done(struct vu__control *c)
 		if (c->d->queues[i].ring.can_push)
 			vu__queue_kick_self(&c->d->queues[i]);
 	}
-	vu__step_at(VU__STEP_TAKE_DONE);
+	vu__handover_step(c->d, VU__STEP_TAKE_DONE);
 	free_take(c);
 }
 
@@ -278,7 +291,7 @@ static void on_offer(struct vu__control *c, struct vu__handover_packet *p)
 	struct vu__take *t = c->take;
 	int ret;
 
-	vu__step_at(VU__STEP_TAKE_OFFER_SEEN);
+	vu__handover_step(c->d, VU__STEP_TAKE_OFFER_SEEN);
 	c->d->why[0] = '\0';
 	ret = t->ready ? check_offer(c, p) : -EPROTO;
 	if (ret)
@@ -301,12 +314,12 @@ static void say_ready(struct vu__control *c)
 	m.what_case = VU__CONTROL__HANDOVER__WHAT_READY;
 	m.ready = &ready;
 	c->take->ready = true;
-	vu__step_at(VU__STEP_TAKE_MAPPED);
+	vu__handover_step(c->d, VU__STEP_TAKE_MAPPED);
 	ret = vu__handover_send(c->take->chan, &m, NULL, 0);
 	if (ret)
 		give_up(c, ret, "the old one is gone: %s", strerror(-ret));
 	else
-		vu__step_at(VU__STEP_TAKE_READY);
+		vu__handover_step(c->d, VU__STEP_TAKE_READY);
 }
 
 static void on_populate(VuDev *dev, int condition, void *data)
@@ -330,7 +343,7 @@ static void prepare(struct vu__control *c)
 		give_up(c, ret, "%s", refuse(c, ret) ? c->d->why : "");
 		return;
 	}
-	vu__step_at(VU__STEP_TAKE_RECEIVED);
+	vu__handover_step(c->d, VU__STEP_TAKE_RECEIVED);
 	t->populate = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (t->populate < 0)
 		say_ready(c);
@@ -553,5 +566,5 @@ void vu__request_take(struct vu__control *c, const Vu__Control__Request *r,
 	vu__control_timer(c, VU_MAX(VU_MIN(r->take->timeout_ms, TIMEOUT_MAX_MS), 1u));
 	c->d->pub->set_watch(c->d->pub, c->take->chan, VU_WATCH_IN, on_channel, c);
 	say_waiting(c);
-	vu__step_at(VU__STEP_TAKE_ASKED);
+	vu__handover_step(c->d, VU__STEP_TAKE_ASKED);
 }
