@@ -22,6 +22,7 @@
 #include "libvu/frontend.h"
 #include "state/control.h"
 #include "vu-migrate/cmd.h"
+#include "vu-migrate/progress.h"
 
 #define HELLO_MS 1000
 
@@ -102,19 +103,38 @@ static ssize_t receive(struct client *c, void *bytes, size_t size)
 	return h.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
 }
 
+/* The same as vu__fd_wait(), told to who waits, and ended by who has had enough. */
+static int wait_for_answer(const struct client *c, int timeout_ms)
+{
+	int64_t begin = vu__now_ms(), end = begin + timeout_ms;
+	int ret;
+
+	do {
+		int64_t now = vu__now_ms(), slice = now + PROGRESS_MS;
+
+		if (interrupted)
+			return -EINTR;
+		progress(c->name, (double)(now - begin) / 1e3, (double)timeout_ms / 1e3);
+		ret = vu__fd_wait(c->fd, POLLIN,
+				  timeout_ms >= 0 && end < slice ? end : slice);
+	} while (ret == -ETIMEDOUT && (timeout_ms < 0 || vu__now_ms() < end));
+	progress_end();
+	return ret;
+}
+
 Vu__Control__Reply *client_receive(struct client *c, int timeout_ms, int *err)
 {
 	VU_CLEANUP_FREE uint8_t *bytes = malloc(VU__CONTROL_REPLY);
 	Vu__Control__Reply *reply;
 	ssize_t n = 0;
 
-	*err = bytes ? vu__fd_wait(c->fd, POLLIN,
-				   timeout_ms < 0 ? -1 : vu__now_ms() + timeout_ms) : -ENOMEM;
+	*err = bytes ? wait_for_answer(c, timeout_ms) : -ENOMEM;
 	if (!*err)
 		n = receive(c, bytes, VU__CONTROL_REPLY);
 	if (*err || n <= 0) {
 		*err = *err ? *err : n ? (int)n : -ECONNRESET;
 		wrong(c, *err, "%s", *err == -ETIMEDOUT ? "it does not answer" :
+				     *err == -EINTR	? "interrupted" :
 				     n == 0		? "it has closed the connection" :
 							  strerror(-*err));
 		return NULL;

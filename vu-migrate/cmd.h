@@ -34,8 +34,9 @@ struct command {
 	int (*run)(int argc, char **argv); /* what is left after the options */
 };
 
-extern const struct command cmd_check, cmd_checkpoint, cmd_convert, cmd_decode, cmd_diff, cmd_dirty, cmd_encode,
-	cmd_features, cmd_handover, cmd_info, cmd_list, cmd_restore, cmd_show, cmd_state, cmd_verify;
+extern const struct command cmd_check, cmd_checkpoint, cmd_convert, cmd_decode, cmd_diff,
+	cmd_dirty, cmd_encode, cmd_features, cmd_handover, cmd_info, cmd_list, cmd_restore,
+	cmd_show, cmd_state, cmd_verify;
 
 /* Options of every subcommand. */
 struct globals {
@@ -44,7 +45,6 @@ struct globals {
 	unsigned int verbose;
 	enum { PROGRESS_AUTO, PROGRESS_NONE, PROGRESS_PLAIN, PROGRESS_JSON } progress;
 	uint64_t timeout_ms;
-	bool yes;
 };
 extern struct globals globals;
 

@@ -20,6 +20,7 @@
 #include "vu-migrate/cmd.h"
 #include "vu-migrate/dirty.h"
 #include "vu-migrate/json.h"
+#include "vu-migrate/progress.h"
 #include "vu-migrate/qmp.h"
 #include "vu-migrate/show.h"
 
@@ -384,13 +385,18 @@ static void report_json(const struct client *client, const struct dirty_watch *w
 /* Until the time is over, somebody has had enough, or the back-end is gone. */
 static int watch(struct client *c, struct dirty_watch *w, double seconds, bool live)
 {
-	double end = now() + seconds, next = now() + (double)interval_ms / 1e3, last = now();
+	double begin = now(), end = begin + seconds;
+	double next = begin + (double)interval_ms / 1e3, last = begin, told = begin;
 	uint64_t before = 0;
 
 	while (now() < end && !interrupted) {
 		if (!vu__fd_wait(c->fd, POLLIN, vu__now_ms() + TICK_MS))
 			return fail(-ECONNRESET, "%s: it is gone, or was handed over", c->name);
 		tick(w);
+		if (!live && now() > told + PROGRESS_MS / 1e3) {
+			told = now();
+			progress("measuring what is written", told - begin, seconds);
+		}
 		if (now() < next)
 			continue;
 		if (live)
@@ -399,6 +405,7 @@ static int watch(struct client *c, struct dirty_watch *w, double seconds, bool l
 		last = now();
 		next += (double)interval_ms / 1e3;
 	}
+	progress_end();
 	return 0;
 }
 
@@ -428,8 +435,6 @@ static int measure_and_report(struct client *c, struct dirty_watch *w)
 	est_make(&out.all, dirty_memory(&w->snap), (double)bandwidth, (double)downtime_ms / 1e3,
 		 (double)device_ms / 1e3, &out.plan);
 	if (globals.json) {
-		/* 0.1, not 0.10000000000000001. */
-		json_c_set_serialization_double_format("%.6g", JSON_C_OPTION_GLOBAL);
 		report_json(c, w, &out);
 	} else {
 		report_text(w, &out);

@@ -5,7 +5,6 @@
  * channel, and waits for what they say.
  */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "vu-migrate/client.h"
 #include "vu-migrate/cmd.h"
 #include "vu-migrate/json.h"
+#include "vu-migrate/progress.h"
 #include "vu-migrate/step.h"
 
 #define TRIES 5
@@ -88,7 +88,8 @@ static void hear(struct side *s)
 /* Until both have said how it went, or the time is over. */
 static void hear_both(struct side *old, struct side *new)
 {
-	int64_t deadline = vu__now_ms() + (int64_t)(globals.timeout_ms + 2 * pause_ms + 1000);
+	int64_t begin = vu__now_ms();
+	int64_t deadline = begin + (int64_t)(globals.timeout_ms + 2 * pause_ms + 1000);
 
 	while (!old->done || !new->done) {
 		struct pollfd fds[2] = {
@@ -99,7 +100,9 @@ static void hear_both(struct side *old, struct side *new)
 
 		if (interrupted || left <= 0)
 			break;
-		if (poll(fds, 2, (int)VU_MIN(left, INT_MAX)) <= 0)
+		progress("taking over", (double)(vu__now_ms() - begin) / 1e3,
+			 (double)(deadline - begin) / 1e3);
+		if (poll(fds, 2, (int)VU_MIN(left, PROGRESS_MS)) <= 0)
 			continue;
 		if (fds[0].revents)
 			hear(old);
@@ -107,14 +110,10 @@ static void hear_both(struct side *old, struct side *new)
 			hear(new);
 		tool_step_at(TOOL_HEARD);
 	}
+	progress_end();
 }
 
 /* --- reporting --- */
-
-struct pauses {
-	double worst, sum;
-	size_t n;
-};
 
 static double pause_of(const Vu__Control__Moved__Pause *p)
 {

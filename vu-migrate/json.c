@@ -438,6 +438,8 @@ ProtobufCMessage *message_of_json(struct json_object *json,
 
 void json_print(struct json_object *json)
 {
+	/* 0.1, not 0.10000000000000001. */
+	json_c_set_serialization_double_format("%.6g", JSON_C_OPTION_GLOBAL);
 	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 							  JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(json);
