@@ -29,7 +29,14 @@ for page in "$src"/man/*.[1-8]; do
     check $? "$name is well-formed"
     program=$(find "$build" -maxdepth 2 -name "${name%.*}" -type f -perm -u+x | head -n 1)
     [ -n "$program" ] || continue
-    "$program" --help | grep -o -E '(^|[ ,])--[a-z][a-z0-9-]*' | tr -d ' ,' | sort -u |
+    # Where there are subcommands, each has its options.
+    {
+        "$program" --help
+        "$program" --help | sed -n '/^  [a-z][a-z]* /s/^  \([a-z]*\) .*/\1/p' |
+            while read -r command; do
+                "$program" "$command" --help
+            done
+    } | grep -o -E '(^|[ ,])--[a-z][a-z0-9-]*' | tr -d ' ,' | sort -u |
         while read -r option; do
             sed 's/\\-/-/g' "$page" | grep -q -e "$option\b" || echo "$option"
         done > "$tmp"
