@@ -90,7 +90,7 @@ struct vu__dev {
 	struct vu__memmap *map;
 	struct vu__queue *queues;
 	struct vu__log *log;
-	struct vu__log **shadow;  /* a queue's own each, while log is NULL; or NULL */
+	struct vu__log **shadow;  /* a queue's own each, while log is not used; or NULL */
 	bool log_data;		  /* LOG_ALL */
 	bool logging;		  /* both, as last told */
 	pthread_mutex_t log_lock; /* over those two and the log's eventfd */

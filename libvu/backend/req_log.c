@@ -12,6 +12,17 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+/* It may leave its log here and stop using it, as after a migration that was cancelled. */
+static bool front_end_logs(const struct vu__dev *d)
+{
+	bool logs = vu__has_bit(d->pub->features, VU__F_LOG_ALL);
+
+	for (unsigned int i = 0; !logs && i < d->pub->max_queues; i++)
+		logs = d->queues[i].has_addr &&
+		       vu__has_bit(d->pub->vq[i].vra.flags, VHOST_VRING_F_LOG);
+	return d->log && logs;
+}
+
 void vu__log_apply(struct vu__dev *d)
 {
 	bool data = vu__has_bit(d->pub->features, VU__F_LOG_ALL), on = d->log && data;
@@ -28,7 +39,7 @@ void vu__log_apply(struct vu__dev *d)
 
 		if (q->ring.can_push)
 			vu__queue_quiesce(q);
-		if (d->shadow && !d->log)
+		if (d->shadow && !front_end_logs(d))
 			vu__ring_set_log(&q->ring, d->shadow[i], true, -1);
 		else
 			vu__ring_set_log(&q->ring, d->log, data, d->pub->log_call_fd);
@@ -54,7 +65,7 @@ static bool shadow_fits(struct vu__dev *d, const struct vu__log *log,
 
 int vu__log_shadow(struct vu__dev *d, struct vu__log **logs)
 {
-	if (d->log || d->shadow)
+	if (front_end_logs(d) || d->shadow)
 		return -EBUSY;
 	if (!shadow_fits(d, logs[0], d->map))
 		return -ENOSPC;
