@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hand-overs, checkpoints and restores under real guests that check their disk.
 
-run.py --assets DIR --build DIR [--qemu 7|10] [CASE...]
+run.py --assets DIR --build DIR [--qemu 7|10] [--jobs N] [CASE...]
 
 Prints TAP.  With VU_LONG in the environment, more rounds.
 """
@@ -14,10 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../qemu"))
+import estimate  # noqa: E402
+import tap  # noqa: E402
 from qmp import Failed  # noqa: E402
 from vm import Backend, Process, Qemu  # noqa: E402
 
@@ -94,6 +95,10 @@ class Context:
         """What list says, by process; those that do not answer have an error."""
         return {int(d["target"].split("-")[0]): d
                 for d in json.loads(self.migrate("list", "--json"))}
+
+    @staticmethod
+    def note(words):
+        print("#   " + words)
 
     def clean(self):
         for c in reversed(self.children):
@@ -355,8 +360,7 @@ def checkpoint_and_restore(ctx, *options):
         old.end(signal.SIGKILL)
         new = ctx.backend(ctx.new_sock(), "--num-queues=2", "--threads", plain=i % 2 == 1)
         ctx.migrate("restore", new.sock, image)
-        if ctx.devices():
-            raise Failed("the tool has not left: %s" % ctx.devices())
+        wait("the tool to leave", 10, lambda: not ctx.devices())
         os.unlink(place)
         move_in(ctx, new, place)
         if wait_progress(ctx) != new.proc.pid:
@@ -424,7 +428,7 @@ def stopped_and_resumed(ctx):
 def suspended_machine_elsewhere(ctx):
     place = ctx.path("here.sock")
     here = ctx.backend(place, "--num-queues=2")
-    g = ctx.guest(place, "fill", "rand", "rand", "rand", "check", queues=2, ops=1500,
+    g = ctx.guest(place, "fill", "rand", "rand", "rand", "wait", queues=2, ops=1500,
                   machine="pc-q35-7.2")
     g.wait_step("fill", STEP_SECONDS)
     wait_progress(ctx)
@@ -483,6 +487,7 @@ CASES = [handover_one_queue, handover_four_queues_with_threads, killed_at_each_s
          stopped_at_each_step, checkpoint_drained, checkpoint_in_flight,
          a_stale_image_is_refused, stopped_and_resumed, suspended_machine_elsewhere,
          through_a_pipe]
+CASES += estimate.CASES
 
 
 def qemus(options):
@@ -502,31 +507,16 @@ def main():
     parser.add_argument("--assets", required=True)
     parser.add_argument("--build", required=True)
     parser.add_argument("--qemu", choices=("7", "10"))
+    tap.add_jobs(parser)
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
     options.assets = os.path.abspath(options.assets)
     options.build = os.path.abspath(options.build)
-    cases = [c for c in CASES if not options.cases or c.__name__ in options.cases]
-    runs = [(q, c) for q in qemus(options) for c in cases]
-    failed = 0
-    print("1..%d" % len(runs), flush=True)
-    for n, ((version, qemu), case) in enumerate(runs, 1):
-        workdir = tempfile.mkdtemp(prefix="vu-handover.")
-        ctx = Context(options, qemu, version, workdir)
-        name = "%s: %s" % (version, case.__name__)
-        begin = time.monotonic()
-        try:
-            words = case(ctx) or ""
-            print("ok %d - %s # %.0f s %s" % (n, name, time.monotonic() - begin, words),
-                  flush=True)
-        except Failed as e:
-            failed += 1
-            print("not ok %d - %s" % (n, name))
-            print("\n".join("# " + line for line in str(e).split("\n")), flush=True)
-        finally:
-            ctx.clean()
-            shutil.rmtree(workdir)
-    return 1 if failed else 0
+    return tap.run_all([
+        ("%s: %s" % (version, case.__name__), case,
+         lambda workdir, qemu=qemu, version=version: Context(options, qemu, version, workdir))
+        for version, qemu in qemus(options) for case in CASES
+        if not options.cases or case.__name__ in options.cases], options.jobs)
 
 
 sys.exit(main())
