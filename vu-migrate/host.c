@@ -127,6 +127,14 @@ static unsigned long *network_sockets(pid_t pid, size_t *n)
 	return list;
 }
 
+/* The library's own, of this process. */
+static bool is_telemetry(const char *path)
+{
+	const char *end = strrchr(path, '.');
+
+	return end && !strcmp(end, ".telemetry");
+}
+
 static void note_file(struct host *h, const char *path)
 {
 	for (unsigned int i = 0; i < VU_MIN(h->nfiles, VU_ARRAY_SIZE(h->files)); i++) {
@@ -158,7 +166,8 @@ static void look_at_fd(struct host *h, int dir, const char *name, const unsigned
 	else if (sscanf(to, "socket:[%lu]", &inode) == 1)
 		h->network += n && bsearch(&inode, inodes, n, sizeof(*inodes), by_number) != NULL;
 	else if (to[0] == '/' && strncmp(to, "/memfd:", 7) && !fstatat(dir, name, &st, 0) &&
-		 (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && !strstr(to, " (deleted)"))
+		 (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && !strstr(to, " (deleted)") &&
+		 !is_telemetry(to))
 		note_file(h, to);
 }
 

@@ -46,7 +46,8 @@ struct pages {
 	double began, now;
 };
 
-#define PAGES_SPAN 0.1 /* s */
+/* About a round of a migration: what is written in nearly each is sent in nearly each. */
+#define PAGES_SPAN 1.0 /* s */
 
 /* 0 or -ENOMEM. */
 int pages_init(struct pages *p, uint64_t npages, unsigned int nqueues, double now);
