@@ -3,7 +3,8 @@
 #
 # assets.sh DIR PROGRAM...: puts into DIR what guests that trace need, and installs nothing:
 #   6.1/, 6.12/   kernel and modules, of Debian's and its backports' packages
-#   initrd-6.1, initrd-6.12: the programs with their libraries, busybox, modules, guest-init
+#   initrd-6.1, initrd-6.12: the programs with their libraries, busybox, modules, guest-init;
+#       a PROGRAM that is a folder goes in whole
 # Kernels that are there are left as they are; the initrds are made anew.
 set -eu
 src=$(cd "$(dirname "$0")" && pwd)
@@ -76,7 +77,9 @@ make_initrd() {
     rm -rf "$root"
     mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/modules"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for p in "$@"; do copy_program "$p"; done
+    for p in "$@"; do
+        if [ -d "$p" ]; then cp -r "$p" "$root/"; else copy_program "$p"; fi
+    done
     for m in $modules; do
         [ ! -e "$dir/$version/modules/$m.ko" ] || cp "$dir/$version/modules/$m.ko" "$root/modules/"
     done
