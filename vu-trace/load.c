@@ -219,6 +219,7 @@ static void configure(struct loader *l, const struct load_options *o, char tier)
 	bpf_map__set_max_entries(l->skel->maps.hists, l->max_queues * ST_STAGES);
 	if (o->ring_bytes)
 		bpf_map__set_max_entries(l->skel->maps.events, o->ring_bytes);
+	r->wake_bytes = bpf_map__max_entries(l->skel->maps.events) / 16;
 }
 
 static int on_record(void *opaque, void *data, size_t size)
@@ -493,6 +494,9 @@ int loader_poll(struct loader *l, int ms, event_fn *fn, void *opaque)
 	l->fn = fn;
 	l->opaque = opaque;
 	n = ring_buffer__poll(l->ring, ms);
+	/* What was not worth waking us for. */
+	if (!n || n == -EINTR)
+		n = ring_buffer__consume(l->ring);
 	return n == -EINTR ? 0 : n;
 }
 

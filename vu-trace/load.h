@@ -21,7 +21,7 @@ struct load_options {
 	bool no_syscalls; /* in tier C: do without the system calls' tracepoints */
 	char tier;	  /* only this one: 'A', 'B' or 'C'; 0: the best */
 	uint32_t max_queues;
-	uint32_t ring_bytes; /* 0: 1 MiB */
+	uint32_t ring_bytes; /* 0: 4 MiB */
 	uint64_t eventfd_fops;
 };
 

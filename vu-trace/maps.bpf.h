@@ -15,6 +15,7 @@ const volatile __u32 sample = 1;    /* one round of so many is handed over */
 const volatile bool want_stages;    /* fill the histograms */
 const volatile bool want_clock;     /* else events are counted, no more */
 const volatile bool want_sampling;  /* tell signals from the eventfds' counts: tier C */
+const volatile __u64 wake_bytes;    /* so many wait in the ring buffer: wake the reader */
 const volatile __u64 eventfd_fops;  /* from the scan */
 const volatile __u8 tier_eventfd;   /* the tier of the eventfds' own programs */
 
@@ -115,7 +116,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 22);
 } events SEC(".maps");
 
 struct {

@@ -189,13 +189,28 @@ static __always_inline bool wanted(__u8 kind)
 	return want_kinds & 1U << kind;
 }
 
+/*
+ * The reader looks by itself now and then: waking it at each event would delay what is
+ * measured, and is worth it only before the buffer is full.  Once, as that is crossed.
+ */
+#define CROSSING 4096
+static __always_inline __u64 wake_flags(__u8 kind)
+{
+	__u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+
+	/* New eventfds are to be watched at once. */
+	if (kind == EV_TABLE)
+		return BPF_RB_FORCE_WAKEUP;
+	return waiting - wake_bytes < CROSSING ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 static __always_inline void hand_over(const struct event *e)
 {
 	struct probe_stat *s = stat_of(e->kind);
 
 	if (s)
 		s->hits++;
-	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e), 0) && s)
+	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e), wake_flags(e->kind)) && s)
 		s->drops++;
 }
 
@@ -303,7 +318,7 @@ static __always_inline void end_round(struct qstate *q, __u32 queue, __u8 tier, 
 	fill(&r->head, EV_ROUND, tier, ROLE_NONE, queue, end, total);
 	for (int i = 0; i < PT_POINTS; i++)
 		r->at[i] = q->served[i];
-	bpf_ringbuf_submit(r, 0);
+	bpf_ringbuf_submit(r, wake_flags(EV_ROUND));
 }
 
 /* The call, or the injection that followed at once, ends what the read began. */
