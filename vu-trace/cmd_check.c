@@ -109,27 +109,34 @@ struct tier_info {
 	char tier;
 	const char *how;
 	const char *sees;
+	const char *lacks;
 	const char *costs;
 	const char *hint;
 };
 
 static const struct tier_info tiers[] = {
 	{'A', "fentry and fexit at the eventfds' functions",
-	 "every signal and read, of the kernel and of processes, io_uring too",
+	 "every signal and read, of the kernel and of processes, io_uring too", "",
 	 "eventfd operations and Unix sockets only",
 	 "a kernel with CONFIG_FUNCTION_TRACER and BPF trampolines, that permits them"},
-	{'B', "kprobes at the same functions", "the same",
+	{'B', "kprobes at the same functions", "the same", "",
 	 "the same operations, about twice tier A",
 	 "a kernel with CONFIG_KPROBES and CONFIG_KPROBE_EVENTS"},
 	{'C', "tracepoints, and the eventfds' counts at each wake-up",
 	 "writes and reads; the kernel's own signals when they wake somebody or are read",
+	 "when the kernel itself signalled, if that woke nobody",
 	 "some 70 ns to every system call of every process, while it runs",
 	 "a kernel with BTF and CONFIG_BPF_EVENTS"},
 	{'D', "points inside libvu (USDT)", "elements, suppressed calls, messages",
+	 "back-ends without libvu",
 	 "only processes with libvu, while they are traced",
 	 "a kernel with CONFIG_UPROBES; a libvu built with sys/sdt.h"},
 	{'E', "no BPF: /proc and telemetry, 1 to 100 times a second",
-	 "counts that change, no single events", "a few system calls at each look", ""},
+	 "libvu's counters, and its latencies read-pop and pop-push; of other back-ends the "
+	 "rings, and eventfds whose count has changed",
+	 "single kicks, wake-ups, interrupts, the slowest rounds, triggers; KVM's tables: "
+	 "the map is less sure",
+	 "a few system calls at each look", ""},
 };
 
 static int tier_error(char tier)
@@ -146,6 +153,16 @@ static int tier_error(char tier)
 	default:
 		return 0;
 	}
+}
+
+/* What helps: no kernel does, as long as the rights are missing. */
+static const char *tier_hint(const struct tier_info *t, int err)
+{
+	bool may = have_capability(CAP_SYS_ADMIN) ||
+		   (have_capability(CAP_BPF) && have_capability(CAP_PERFMON));
+
+	return !may && (err == -EPERM || err == -EACCES) ? "CAP_BPF and CAP_PERFMON, as root has"
+							  : t->hint;
 }
 
 static char best_tier(const int *errors)
@@ -166,10 +183,16 @@ static void print_text(const struct findings *fs, const int *errors, const char 
 		const struct tier_info *t = &tiers[i];
 
 		printf("%c  %-9s %s\n", t->tier, errors[i] ? "no" : "yes", t->how);
-		printf("   sees  %s\n   costs %s\n", t->sees, t->costs);
+		printf("   sees  %s\n", t->sees);
+		if (*t->lacks)
+			printf("   lacks %s\n", t->lacks);
+		printf("   costs %s\n", t->costs);
 		if (errors[i])
-			printf("   not here: %s; needs %s\n", strerror(-errors[i]), t->hint);
+			printf("   not here: %s; needs %s\n", strerror(-errors[i]),
+			       tier_hint(t, errors[i]));
 	}
+	if (best_tier(errors) == 'E')
+		puts("\nmap, stream, lat, stuck, poke and record work in tier E, with less.");
 	putchar('\n');
 	for (unsigned int i = 0; i < fs->n; i++) {
 		const struct finding *f = &fs->f[i];
@@ -196,10 +219,11 @@ static void print_json(const struct findings *fs, const int *errors, const char 
 		json_bool(&j, "works", !errors[i]);
 		json_text(&j, "how", tiers[i].how);
 		json_text(&j, "sees", tiers[i].sees);
+		json_text(&j, "lacks", tiers[i].lacks);
 		json_text(&j, "costs", tiers[i].costs);
 		if (errors[i]) {
 			json_text(&j, "error", strerror(-errors[i]));
-			json_text(&j, "needs", tiers[i].hint);
+			json_text(&j, "needs", tier_hint(&tiers[i], errors[i]));
 		}
 		json_close(&j, '}');
 	}

@@ -11,6 +11,8 @@
 #include "heat.h"
 #include "hist.h"
 #include "session.h"
+#include "stages.h"
+#include "tier_e.h"
 
 #define SLOWEST 10
 
@@ -121,35 +123,17 @@ static void text_counts(const struct lat *l, uint32_t slot, const struct qstate 
 	putchar('\n');
 }
 
-static void text_stage(enum stage st, const struct hist *h)
-{
-	static const double shares[] = {0.5, 0.9, 0.99, 0.999};
-	char t[TIME_TEXT];
-
-	if (!h->count)
-		return;
-	printf("  %-14s %9" PRIu64, stage_name(st), (uint64_t)h->count);
-	printf(" %9s", time_text(t, h->sum / h->count));
-	for (unsigned int i = 0; i < VU_ARRAY_SIZE(shares); i++)
-		printf(" %9s", time_text(t, hist_percentile(h, shares[i])));
-	printf(" %9s\n", time_text(t, h->max));
-}
-
 static void text_queue(struct lat *l, uint32_t slot, const struct qstate *q,
 		       const struct snapshot *old)
 {
-	bool any = false;
+	bool begun = false;
 
 	text_counts(l, slot, q, &old->state);
 	for (enum stage st = 0; st < ST_STAGES; st++) {
 		struct hist h;
 
 		hist_diff(&h, loader_hist(l->s->loader, slot, st), &old->hist[st]);
-		if (h.count && !any)
-			printf("  %-14s %9s %9s %9s %9s %9s %9s %9s\n", "STAGE", "COUNT", "MEAN",
-			       "P50", "P90", "P99", "P99.9", "MAX");
-		any |= h.count != 0;
-		text_stage(st, &h);
+		stage_text(st, &h, &begun);
 	}
 }
 
@@ -171,17 +155,7 @@ static void json_queue(struct lat *l, uint32_t slot, const struct qstate *q,
 		struct hist h;
 
 		hist_diff(&h, loader_hist(l->s->loader, slot, st), &old->hist[st]);
-		if (!h.count)
-			continue;
-		json_open(j, stage_name(st), '{');
-		json_number(j, "count", h.count);
-		json_number(j, "sum_ns", h.sum);
-		json_number(j, "p50_ns", hist_percentile(&h, 0.5));
-		json_number(j, "p90_ns", hist_percentile(&h, 0.9));
-		json_number(j, "p99_ns", hist_percentile(&h, 0.99));
-		json_number(j, "p999_ns", hist_percentile(&h, 0.999));
-		json_number(j, "max_ns", h.max);
-		json_close(j, '}');
+		stage_json(j, st, &h);
 	}
 	json_close(j, '}');
 	json_close(j, '}');
@@ -326,13 +300,12 @@ int cmd_lat(const struct options *o)
 	int ret = session_open(&s, o, &lo);
 
 	if (ret < 0 && s.tier == 'E') {
-		say("lat: tier E has no times; vu-trace stream --tier=E shows what it sees");
-		ret = EXIT_FAILED;
+		ret = lat_without_bpf(&s);
 	} else if (ret < 0) {
 		l.s = &s;
 		run(&l);
 		session_say_losses(&s);
-		ret = EXIT_OK;
+		ret = session_status(&s);
 	}
 	free(l.old);
 	session_close(&s);

@@ -5,7 +5,19 @@
 #include <string.h>
 
 #include "format.h"
+#include "observe/model.h"
+#include "select.h"
 #include "session.h"
+
+/* Nothing, if that side is not asked for. */
+static const struct end *side(const struct session *s, const struct queue *q, enum role role)
+{
+	static const struct end none;
+
+	if (!selects_side(s->opt, role))
+		return &none;
+	return role == ROLE_KICK ? &q->kick : &q->call;
+}
 
 static void end_text(char *buf, size_t size, const struct end *e)
 {
@@ -18,24 +30,25 @@ static void end_text(char *buf, size_t size, const struct end *e)
 static void table_row(const struct session *s, const struct slot_info *i)
 {
 	const struct queue *q = &i->queue;
+	const struct end *k = side(s, q, ROLE_KICK), *c = side(s, q, ROLE_CALL);
 	char kick[48], call[48], where[40] = "-", backend[40];
 
-	end_text(kick, sizeof(kick), &q->kick);
-	end_text(call, sizeof(call), &q->call);
+	end_text(kick, sizeof(kick), k);
+	end_text(call, sizeof(call), c);
 	if (q->notify_addr)
 		snprintf(where, sizeof(where), "%s 0x%" PRIx64,
 			 q->notify_bus == SCAN_BUS_PIO ? "port" : "mem", q->notify_addr);
 	snprintf(backend, sizeof(backend), "%s/%u", world_comm(s->world, q->backend), q->backend);
-	printf("%-30s %-24s %-18s %-9s %-8s %-18s %-9s %-8s %-9s %s\n", i->name, backend, kick,
-	       source_name(q->kick.source), confidence_name(q->kick.confidence), call,
-	       source_name(q->call.source), confidence_name(q->call.confidence),
-	       mode_name(q->mode), where);
+	printf("%-30s %-8s %-24s %-18s %-9s %-8s %-18s %-9s %-8s %-9s %s\n", i->name,
+	       vu__obs_role_name(i->role), backend, kick, source_name(k->source),
+	       confidence_name(k->confidence), call, source_name(c->source),
+	       confidence_name(c->confidence), mode_name(q->mode), where);
 }
 
 static void print_table(const struct session *s)
 {
-	printf("%-30s %-24s %-18s %-9s %-8s %-18s %-9s %-8s %-9s %s\n", "VM:DEVICE:QUEUE",
-	       "BACK-END", "KICK ID (VMM, BACK)", "FROM", "SURE", "CALL ID", "FROM", "SURE",
+	printf("%-30s %-8s %-24s %-18s %-9s %-8s %-18s %-9s %-8s %-9s %s\n",
+	       "VM:DEVICE:QUEUE", "ROLE", "BACK-END", "KICK ID (VMM, BACK)", "FROM", "SURE", "CALL ID", "FROM", "SURE",
 	       "MODE", "GUEST NOTIFIES");
 	for (uint32_t i = 0; i < s->nslots; i++) {
 		if (s->slots[i].selected && s->slots[i].present)
@@ -83,8 +96,9 @@ static void json_queue(struct json *j, const struct session *s, const struct slo
 	json_text(j, "device", q->name);
 	json_number(j, "device_number", q->device);
 	json_number(j, "queue", q->index);
-	json_end(j, "kick", &q->kick);
-	json_end(j, "call", &q->call);
+	json_text(j, "role", vu__obs_role_name(i->role));
+	json_end(j, "kick", side(s, q, ROLE_KICK));
+	json_end(j, "call", side(s, q, ROLE_CALL));
 	json_end(j, "err", &q->err);
 	json_text(j, "mode", mode_name(q->mode));
 	if (q->notify_addr) {
@@ -161,11 +175,11 @@ static void print_dot(const struct session *s)
 		printf("  ");
 		dot_text(s->slots[i].name);
 		puts(" [shape=ellipse];");
-		if (q->kick.obj) {
+		if (side(s, q, ROLE_KICK)->obj) {
 			dot_edge(vmm, s->slots[i].name, &q->kick, "kick");
 			dot_edge(s->slots[i].name, backend, &q->kick, "kick");
 		}
-		if (q->call.obj)
+		if (side(s, q, ROLE_CALL)->obj)
 			dot_edge(backend, vmm, &q->call, "call");
 	}
 	puts("}");
@@ -183,10 +197,11 @@ int cmd_map(const struct options *o)
 			print_dot(&s);
 		else if (session_selected(&s))
 			print_table(&s);
-		else
-			say("no queue found");
-		if (!o->json && !o->dot && !world_has_bpf(s.world))
-			say("without BPF: KVM's tables and who sleeps in poll() are not seen");
+		if (!session_selected(&s))
+			session_say_none(&s, "");
+		if (s.no_bpf)
+			say("without BPF (%s) KVM's tables are not seen",
+			    strerror(-s.no_bpf));
 		ret = session_selected(&s) ? EXIT_OK : EXIT_FAILED;
 	}
 	session_close(&s);

@@ -40,31 +40,30 @@ static int take_eventfd(uint32_t pid, int fd, int64_t id)
 	return vu__steal_fd(&copy);
 }
 
+/* The queue of that name; without a name the one that is selected.  NULL, and says why. */
 static const struct slot_info *find_slot(const struct session *s, const char *name)
 {
+	const struct slot_info *found = NULL;
+	unsigned int n = session_selected(s);
+
+	if (!n) {
+		session_say_none(s, "");
+		return NULL;
+	}
 	for (uint32_t i = 0; i < s->nslots; i++) {
-		if (s->slots[i].present && !strcmp(s->slots[i].name, name))
-			return &s->slots[i];
+		const struct slot_info *slot = &s->slots[i];
+
+		if (slot->present && slot->selected && (!name || !strcmp(slot->name, name)))
+			found = slot;
 	}
-	return NULL;
-}
-
-/* The queue in the last look that has this slot's eventfds; NULL: observe has none. */
-static const struct vu__obs_queue *observed(const struct judge *j, const struct slot_info *s)
-{
-	const struct vu__obs_snapshot *snap = judge_last(j);
-
-	for (uint32_t i = 0; snap && i < snap->nqueues; i++) {
-		const struct vu__obs_queue *q = &snap->queues[i];
-		const struct vu__obs_device *d = vu__obs_device_of(snap, q);
-
-		if (vu__obs_process_of(snap, d)->pid != (pid_t)s->queue.backend)
-			continue;
-		if ((s->queue.kick.obj && q->kick.id == s->queue.kick.id) ||
-		    (s->queue.call.obj && q->call.id == s->queue.call.id))
-			return q;
+	if (!name && n > 1) {
+		say("poke: %u queues are selected, and one is poked at a time; vu-trace map has "
+		    "their names", n);
+		return NULL;
 	}
-	return NULL;
+	if (!found)
+		say("%s: no such queue; vu-trace map has them", name);
+	return found;
 }
 
 static int poke(const struct poke *p, const struct slot_info *s)
@@ -157,7 +156,7 @@ static int run(struct poke *p, const struct slot_info *s, bool json)
 	const struct vu__obs_queue *q;
 	int ret = judge_watch(&p->judge, BEFORE_S);
 
-	q = ret ? NULL : observed(&p->judge, s);
+	q = ret ? NULL : judge_observed(&p->judge, s);
 	if (!q || !vu__obs_knows(q, VU__OBS_RING)) {
 		say("%s: its ring cannot be seen, so neither whether it moves", p->name);
 		return poke(p, s) ? EXIT_FAILED : EXIT_OK;
@@ -166,7 +165,7 @@ static int run(struct poke *p, const struct slot_info *s, bool json)
 	judge_queue(&p->judge, q, &p->verdict);
 	if (poke(p, s))
 		return EXIT_FAILED;
-	if (judge_watch(&p->judge, AFTER_S) || !(q = observed(&p->judge, s))) {
+	if (judge_watch(&p->judge, AFTER_S) || !(q = judge_observed(&p->judge, s))) {
 		say("%s: is gone", p->name);
 		return EXIT_FAILED;
 	}
@@ -176,7 +175,9 @@ static int run(struct poke *p, const struct slot_info *s, bool json)
 
 static bool parse(const struct options *o, struct poke *p)
 {
-	if (o->nargs != 2) {
+	bool selected = o->npids || o->socket || o->vm || o->device || o->nqueues || o->roles;
+
+	if (o->nargs != 2 && !(o->nargs == 1 && selected)) {
 		say("poke: kick or call, and VM:DEVICE:QUEUE are needed; vu-trace map has them");
 		return false;
 	}
@@ -189,7 +190,7 @@ static bool parse(const struct options *o, struct poke *p)
 		say("poke: this notifies a live queue; add --yes to do it");
 		return false;
 	}
-	p->name = o->args[1];
+	p->name = o->nargs == 2 ? o->args[1] : NULL;
 	return true;
 }
 
@@ -206,11 +207,10 @@ int cmd_poke(const struct options *o)
 	if (ret < 0) {
 		slot = find_slot(&s, p.name);
 		ret = EXIT_FAILED;
-		if (!slot)
-			say("%s: no such queue; vu-trace map has them", p.name);
-		else if (judge_open(&p.judge, &s))
+		p.name = slot ? slot->name : NULL;
+		if (slot && judge_open(&p.judge, &s))
 			say("looking at queues: %s", strerror(errno));
-		else {
+		else if (slot) {
 			ret = run(&p, slot, o->json);
 			judge_close(&p.judge);
 		}

@@ -14,6 +14,7 @@
 #include "hist.h"
 #include "record.h"
 #include "session.h"
+#include "tier_e.h"
 
 #define FLIGHT	  131072 /* events kept for a trigger */
 #define CHECK_NS  500000000ULL
@@ -207,7 +208,11 @@ static void run(struct recorder *r)
 {
 	bool hit = false;
 
-	while (session_run(r->s, 200, on_event, r)) {
+	if (!r->s->loader) {
+		poll_queues(r->s, on_event, r);
+		return;
+	}
+	while (session_run(r->s, READ_MS, on_event, r)) {
 		hit = r->flight && triggered(r);
 		if (hit)
 			break;
@@ -223,10 +228,10 @@ static void run(struct recorder *r)
 
 static int finish(struct recorder *r)
 {
-	struct probe_stat stats[EV_KINDS];
+	struct probe_stat stats[EV_KINDS] = {0};
 	int ret;
 
-	for (unsigned int k = 0; k < EV_KINDS; k++)
+	for (unsigned int k = 0; r->s->loader && k < EV_KINDS; k++)
 		loader_stat(r->s->loader, k, &stats[k]);
 	record_add_losses(r->w, stats);
 	ret = record_close(r->w);
@@ -235,7 +240,7 @@ static int finish(struct recorder *r)
 		return EXIT_FAILED;
 	}
 	fprintf(stderr, "%s: %llu events\n", r->s->opt->output, (unsigned long long)r->seen);
-	return EXIT_OK;
+	return session_status(r->s);
 }
 
 int cmd_record(const struct options *o)
@@ -261,10 +266,7 @@ int cmd_record(const struct options *o)
 	}
 	ret = session_open(&s, o, &lo);
 	r->s = &s;
-	if (ret < 0 && s.tier == 'E') {
-		say("record: tier E has no events to keep");
-		ret = EXIT_FAILED;
-	} else if (ret < 0) {
+	if (ret < 0) {
 		ret = begin(r);
 		if (ret) {
 			say("%s: %s", o->output, strerror(-ret));

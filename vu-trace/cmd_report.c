@@ -11,13 +11,19 @@
 #include "format.h"
 #include "options.h"
 #include "record.h"
+#include "select.h"
 
 /* The file named on the command line; an exit status, or -1 to go on. */
 static int load(const struct options *o, const char *command, struct recording *r)
 {
-	char why[160];
+	char why[160], selection[256];
 	int ret;
 
+	if (o->roles) {
+		say("%s: a file does not say what a queue is for: --role=%s is not for it",
+		    command, o->role);
+		return EXIT_USAGE;
+	}
 	if (o->nargs != 1) {
 		say("%s: one FILE is needed", command);
 		return EXIT_USAGE;
@@ -25,6 +31,12 @@ static int load(const struct options *o, const char *command, struct recording *
 	ret = recording_load(o->args[0], r, why, sizeof(why));
 	if (ret) {
 		say("%s: %s", o->args[0], why);
+		recording_release(r);
+		return EXIT_FAILED;
+	}
+	selection_text(o, selection, sizeof(selection));
+	if ((selection[0] || o->kinds) && !select_recorded(o, r) && selection[0]) {
+		say("%s: no queue in it is selected by %s", o->args[0], selection);
 		recording_release(r);
 		return EXIT_FAILED;
 	}

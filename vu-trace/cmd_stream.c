@@ -50,7 +50,7 @@ static void trailer(struct stream *st)
 	json_text(&st->j, "event", "end");
 	json_number(&st->j, "events", st->seen);
 	json_open(&st->j, "lost", '{');
-	for (unsigned int k = 1; k < EV_KINDS; k++) {
+	for (unsigned int k = 1; st->s->loader && k < EV_KINDS; k++) {
 		loader_stat(st->s->loader, k, &st_kind);
 		json_number(&st->j, kind_name(k), st_kind.drops);
 	}
@@ -71,19 +71,19 @@ int cmd_stream(const struct options *o)
 		lo.kinds = 1U << EV_ROUND;
 	ret = session_open(&s, o, &lo);
 	st.s = &s;
-	if (ret < 0 && s.tier == 'E') {
-		poll_queues(&s, on_event, &st);
-		ret = EXIT_OK;
-	} else if (ret < 0) {
+	if (ret < 0) {
 		if (!o->json)
 			printf("%13s T %-8s %-24s %15s\n", "SECONDS", "EVENT", "QUEUE", "PROCESS/THREAD");
 		fflush(stdout);
-		while (session_run(&s, 200, on_event, &st))
-			;
+		if (s.loader) {
+			while (session_run(&s, READ_MS, on_event, &st))
+				;
+		} else
+			poll_queues(&s, on_event, &st);
 		if (o->json && !st.failed)
 			trailer(&st);
 		session_say_losses(&s);
-		ret = EXIT_OK;
+		ret = session_status(&s);
 	}
 	session_close(&s);
 	return ret;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "select.h"
+
 #define LOOK_MS 250
 
 int judge_open(struct judge *j, struct session *s)
@@ -170,9 +172,9 @@ const struct vu__obs_snapshot *judge_last(const struct judge *j)
 	return j->nlooks ? j->looks[j->nlooks - 1] : NULL;
 }
 
-bool judge_selects(const struct judge *j, const struct vu__obs_queue *q)
+bool judge_selects(const struct options *o, const struct vu__obs_snapshot *snap,
+		   const struct vu__obs_queue *q)
 {
-	const struct vu__obs_snapshot *snap = judge_last(j);
 	const struct vu__obs_device *d = vu__obs_device_of(snap, q);
 	const struct vu__obs_process *vmm = vu__obs_vmm_of(snap, d);
 	struct queue as = {.vmm = vmm ? vmm->pid : 0,
@@ -181,15 +183,24 @@ bool judge_selects(const struct judge *j, const struct vu__obs_queue *q)
 			   .index = q->index};
 
 	snprintf(as.name, sizeof(as.name), "%s", d->socket[0] ? d->socket : d->name);
-	if (j->s->opt->vm && vmm && !strcmp(j->s->opt->vm, vmm->vm_name)) {
-		struct options without = *j->s->opt;
-		struct session s = *j->s;
+	return selects_queue(o, &as, vmm ? vmm->vm_name : "", q->role);
+}
 
-		without.vm = NULL;
-		s.opt = &without;
-		return session_selects(&s, &as);
+const struct vu__obs_queue *judge_observed(const struct judge *j, const struct slot_info *s)
+{
+	const struct vu__obs_snapshot *snap = judge_last(j);
+
+	for (uint32_t i = 0; snap && i < snap->nqueues; i++) {
+		const struct vu__obs_queue *q = &snap->queues[i];
+		const struct vu__obs_device *d = vu__obs_device_of(snap, q);
+
+		if (vu__obs_process_of(snap, d)->pid != (pid_t)s->queue.backend)
+			continue;
+		if ((s->queue.kick.obj && q->kick.id == s->queue.kick.id) ||
+		    (s->queue.call.obj && q->call.id == s->queue.call.id))
+			return q;
 	}
-	return session_selects(j->s, &as);
+	return NULL;
 }
 
 void judge_queue(const struct judge *j, const struct vu__obs_queue *q,
@@ -213,13 +224,13 @@ void judge_name(const struct vu__obs_snapshot *s, const struct vu__obs_queue *q,
 {
 	const struct vu__obs_device *d = vu__obs_device_of(s, q);
 	const struct vu__obs_process *vmm = vu__obs_vmm_of(s, d);
-	const char *device = d->socket[0] ? d->socket : d->name;
-	const char *slash = strrchr(device, '/');
+	const char *device = base_name(d->socket[0] ? d->socket : d->name);
 	char vm[32], number[16];
 
 	snprintf(vm, sizeof(vm), "%d", vmm ? (int)vmm->pid : 0);
 	snprintf(number, sizeof(number), "%u", d->number);
-	device = slash ? slash + 1 : device[0] ? device : number;
+	if (!device[0])
+		device = number;
 	snprintf(buf, size, "%.31s:%.40s:%u", !vmm ? "-" : vmm->vm_name[0] ? vmm->vm_name : vm,
 		 device, q->index);
 }

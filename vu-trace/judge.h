@@ -33,8 +33,12 @@ VU_MUST_CHECK int judge_watch(struct judge *j, double seconds);
 /* The last look; NULL before the first. */
 const struct vu__obs_snapshot *judge_last(const struct judge *j);
 
-/* Whether the options select this queue of the last look. */
-bool judge_selects(const struct judge *j, const struct vu__obs_queue *q);
+/* Whether the options select this queue. */
+bool judge_selects(const struct options *o, const struct vu__obs_snapshot *snap,
+		   const struct vu__obs_queue *q);
+
+/* The queue in the last look that has this slot's eventfds; NULL: observe has none. */
+const struct vu__obs_queue *judge_observed(const struct judge *j, const struct slot_info *s);
 
 /* Judges a queue of the last look. */
 void judge_queue(const struct judge *j, const struct vu__obs_queue *q,

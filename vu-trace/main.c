@@ -14,6 +14,7 @@
 
 #include "format.h"
 #include "load.h"
+#include "observe/model.h"
 
 enum {
 	OPT_SOCKET = 256,
@@ -77,7 +78,7 @@ static const struct command commands[] = {
 	{"stream", cmd_stream, "", "each event as it happens"},
 	{"lat", cmd_lat, "", "histograms per queue and stage"},
 	{"stuck", cmd_stuck, "", "queues that do not move, and why"},
-	{"poke", cmd_poke, "kick|call QUEUE", "notify by hand (--yes), see if it helps"},
+	{"poke", cmd_poke, "kick|call [QUEUE]", "notify by hand (--yes), see if it helps"},
 	{"record", cmd_record, "", "keep events in a file (-o FILE)"},
 	{"report", cmd_report, "FILE", "what such a file says"},
 	{"export", cmd_export, "FILE", "such a file for others: --chrome, --csv or --json"},
@@ -105,7 +106,8 @@ static void help(void)
 	      "      --vm=NAME            of the machine with that name\n"
 	      "      --device=NAME|N      of the device with that name or number\n"
 	      "  -q, --queues=LIST        as 0-3,8\n"
-	      "      --role=kick|call     that side only\n"
+	      "      --role=LIST          rx, tx, ctrl, event or request queues only; kick or\n"
+	      "                           call: that side only\n"
 	      "How:\n"
 	      "  -i, --interval=TIME      between two outputs: 2s, 500ms, 0.5\n"
 	      "  -d, --duration=TIME      end after that\n"
@@ -191,6 +193,14 @@ static bool number(const char *name, const char *text, uint64_t min, uint64_t ma
 	return false;
 }
 
+static bool name(const char *option, const char *text, const char **out)
+{
+	*out = text;
+	if (!*text)
+		say("--%s: a name is missing", option);
+	return *text;
+}
+
 /* Calls @fn for each word of a comma-separated list. */
 static bool each_word(const char *list, bool (*fn)(const char *word, struct options *o),
 		      struct options *o)
@@ -239,6 +249,21 @@ static bool add_range(const char *word, struct options *o)
 	o->queues[o->nqueues].first = a;
 	o->queues[o->nqueues++].last = b;
 	return true;
+}
+
+static bool add_role(const char *word, struct options *o)
+{
+	if (!strcmp(word, "kick") || !strcmp(word, "call")) {
+		o->sides |= 1U << (word[0] == 'k' ? ROLE_KICK : ROLE_CALL);
+		return true;
+	}
+	for (unsigned int r = VU__OBS_ROLE_REQUEST; r < VU__OBS_ROLES; r++) {
+		if (!strcmp(word, vu__obs_role_name(r))) {
+			o->roles |= 1U << r;
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool add_kind(const char *word, struct options *o)
@@ -312,10 +337,16 @@ static bool set_value(int c, struct options *o)
 		return parse_list("kinds", optarg, add_kind, o);
 	case OPT_ROLE:
 		o->role = optarg;
-		if (!strcmp(optarg, "kick") || !strcmp(optarg, "call"))
+		if (each_word(optarg, add_role, o))
 			return true;
-		say("--role: '%s' is neither kick nor call", optarg);
+		say("--role: '%s' is not of kick, call, rx, tx, ctrl, event, request", optarg);
 		return false;
+	case OPT_SOCKET:
+		return name("socket", optarg, &o->socket);
+	case OPT_VM:
+		return name("vm", optarg, &o->vm);
+	case OPT_DEVICE:
+		return name("device", optarg, &o->device);
 	}
 	return false;
 }
@@ -323,15 +354,6 @@ static bool set_value(int c, struct options *o)
 static bool set_option(int c, struct options *o)
 {
 	switch (c) {
-	case OPT_SOCKET:
-		o->socket = optarg;
-		return true;
-	case OPT_VM:
-		o->vm = optarg;
-		return true;
-	case OPT_DEVICE:
-		o->device = optarg;
-		return true;
 	case OPT_TRIGGER:
 		o->trigger = optarg;
 		return true;

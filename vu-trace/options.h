@@ -24,7 +24,9 @@ struct options {
 	const char *socket;
 	const char *vm;
 	const char *device;
-	const char *role;
+	const char *role; /* as it was given */
+	uint32_t sides;	  /* bit per enum role; 0: both */
+	uint32_t roles;	  /* bit per enum vu__obs_role; 0: all */
 	struct {
 		uint32_t first, last;
 	} queues[MAX_RANGES];

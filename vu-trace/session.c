@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "format.h"
+#include "observe/sample.h"
+#include "select.h"
 
 #define LOOKS	     3
 #define FOLLOW_NS    1000000000ULL
@@ -47,56 +50,6 @@ uint64_t now_ns(void)
 
 /* --- which queues --- */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static bool selects_process(const struct options *o, const struct queue *q)
-{
-	for (unsigned int i = 0; i < o->npids; i++) {
-		if (o->pids[i] == q->vmm || o->pids[i] == q->backend)
-			return true;
-	}
-	return !o->npids;
-}
-
-static bool selects_index(const struct options *o, const struct queue *q)
-{
-	for (unsigned int i = 0; i < o->nqueues; i++) {
-		if (q->index >= o->queues[i].first && q->index <= o->queues[i].last)
-			return true;
-	}
-	return !o->nqueues;
-}
-
-static bool selects_device(const struct options *o, const struct queue *q)
-{
-	char number[16];
-
-	if (!o->device)
-		return true;
-	snprintf(number, sizeof(number), "%u", q->device);
-	return !strcmp(o->device, number) || !strcmp(o->device, q->name) ||
-	       !strcmp(o->device, base_name(q->name));
-}
-
-bool session_selects(const struct session *s, const struct queue *q)
-{
-	const struct options *o = s->opt;
-	char pid[16];
-
-	snprintf(pid, sizeof(pid), "%u", q->vmm);
-	if (o->vm && strcmp(o->vm, world_vm(s->world, q->vmm)) && strcmp(o->vm, pid))
-		return false;
-	if (o->socket && strcmp(o->socket, q->name) &&
-	    strcmp(base_name(o->socket), base_name(q->name)))
-		return false;
-	return selects_process(o, q) && selects_index(o, q) && selects_device(o, q);
-}
-
 static void name_slot(const struct session *s, struct slot_info *info)
 {
 	const struct queue *q = &info->queue;
@@ -124,11 +77,6 @@ unsigned int session_selected(const struct session *s)
 }
 
 /* --- telling the kernel --- */
-
-static bool wants_role(const struct session *s, const char *role)
-{
-	return !s->opt->role || !strcmp(s->opt->role, role);
-}
 
 /* With so few kicks of a process, a wake-up looks at all their counters. */
 #define FEW_KICKS 4
@@ -178,9 +126,9 @@ static void watch_slot(struct session *s, uint32_t slot)
 		q->backend = info->queue.backend;
 	}
 	watch_end(s, slot, &info->kick_obj, &info->queue.kick, ROLE_KICK,
-		  on && wants_role(s, "kick"));
+		  on && selects_side(s->opt, ROLE_KICK));
 	watch_end(s, slot, &info->call_obj, &info->queue.call, ROLE_CALL,
-		  on && wants_role(s, "call"));
+		  on && selects_side(s->opt, ROLE_CALL));
 }
 
 static void add_target(uint32_t *targets, unsigned int *n, uint32_t tgid)
@@ -278,6 +226,7 @@ static int grow_slots(struct session *s)
 	memset(bigger + s->nslots, 0, (n - s->nslots) * sizeof(*bigger));
 	s->slots = bigger;
 	s->nslots = n;
+	s->role_looks = 0;
 	return 0;
 }
 
@@ -297,8 +246,16 @@ static void take_topo(struct session *s)
 		if (!info->queue.name[0])
 			memcpy(info->queue.name, name, sizeof(name));
 		info->present = true;
-		info->selected = session_selects(s, &info->queue);
 		name_slot(s, info);
+	}
+	session_find_roles(s);
+	for (uint32_t i = 0; i < s->nslots; i++) {
+		struct slot_info *info = &s->slots[i];
+
+		if (info->present)
+			info->selected = selects_queue(s->opt, &info->queue,
+						       world_vm(s->world, info->queue.vmm),
+						       info->role);
 	}
 }
 
@@ -325,21 +282,61 @@ static int look(struct session *s, unsigned int looks)
 	return 0;
 }
 
+/* Whether all processes that were asked for have ended: none of them comes back. */
+static bool all_gone(const struct session *s)
+{
+	for (unsigned int i = 0; i < s->opt->npids; i++) {
+		struct vu__procfs_stat st;
+
+		if (!vu__procfs_stat(world_proc(s->world), s->opt->pids[i], 0, &st) &&
+		    st.state != 'Z' && st.state != 'X')
+			return false;
+	}
+	return s->opt->npids;
+}
+
 int session_update(struct session *s)
 {
 	s->table_changed = false;
+	if (!s->gone && all_gone(s)) {
+		s->gone = true;
+		say("process %u has ended%s", s->opt->pids[0],
+		    s->opt->npids > 1 ? ", and so have the others" : "");
+	}
 	return look(s, 1);
+}
+
+int session_status(const struct session *s)
+{
+	for (uint32_t i = 0; i < s->nslots; i++) {
+		if (s->slots[i].selected)
+			return EXIT_OK;
+	}
+	if (!s->no_bpf)
+		say("no queue came");
+	return EXIT_FAILED;
 }
 
 /* --- begin and end --- */
 
-static int say_no_bpf(int err)
+/* Goes on without BPF, unless a tier was asked for that needs it. */
+static int open_world(struct session *s)
 {
-	say("BPF cannot be used: %s; 'vu-trace check' tells more, --tier=E does without",
-	    strerror(-err));
-	return EXIT_FAILED;
+	int ret = world_new(&s->world, s->opt->tier != 'E');
+
+	if (ret && !s->opt->tier) {
+		s->no_bpf = ret;
+		ret = world_new(&s->world, false);
+	}
+	if (ret && s->opt->tier && s->opt->tier != 'E')
+		say("BPF cannot be used: %s; 'vu-trace check' tells more, --tier=E does without",
+		    strerror(-ret));
+	else if (ret)
+		say("looking at processes: %s", strerror(-ret));
+	return ret;
 }
 
+/* 0; or an exit status. */
 static int open_loader(struct session *s, struct load_options *o)
 {
 	char why[256];
@@ -353,6 +350,10 @@ static int open_loader(struct session *s, struct load_options *o)
 	o->eventfd_fops = world_fops(s->world);
 	o->max_queues = world_slots(s->world) + SPARE_QUEUES;
 	ret = loader_new(&s->loader, o, why, sizeof(why));
+	if (ret && !s->opt->tier) {
+		s->no_bpf = ret;
+		return 0;
+	}
 	if (ret) {
 		say("%s", why);
 		return EXIT_FAILED;
@@ -361,32 +362,92 @@ static int open_loader(struct session *s, struct load_options *o)
 	if (s->tier == 'C' && !o->no_syscalls)
 		say("tier C: every system call of every process is some 70 ns slower meanwhile "
 		    "(--no-syscalls: not, but reads and writes are not seen)");
-	return -1;
+	return 0;
 }
 
-/* A process that was asked for and is not there, or has nothing. */
+static bool has_eventfds(const struct session *s, uint32_t pid)
+{
+	const struct found *f = world_found(s->world);
+
+	for (size_t i = 0; i < f->nrecs; i++) {
+		if (f->recs[i].what == SCAN_EVENTFD && f->recs[i].tgid == pid)
+			return true;
+	}
+	return false;
+}
+
+/* Whether what a process has open may be looked at. */
+static bool may_see(uint32_t pid)
+{
+	char path[32], target[8];
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	return readlink(path, target, sizeof(target)) >= 0 || (errno != EACCES && errno != EPERM);
+}
+
+/* A process that was asked for and is not there, or has nothing.  0; or an exit status. */
 static int check_pids(const struct session *s, bool will_follow)
 {
 	for (unsigned int i = 0; i < s->opt->npids; i++) {
 		struct vu__procfs_stat st;
 		uint32_t pid = s->opt->pids[i];
-		const struct found *f = world_found(s->world);
-		bool any = false;
 
 		if (vu__procfs_stat(world_proc(s->world), pid, 0, &st)) {
 			say("process %u: there is none", pid);
 			return EXIT_FAILED;
 		}
-		for (size_t j = 0; j < f->nrecs && !any; j++)
-			any = f->recs[j].what == SCAN_EVENTFD && f->recs[j].tgid == pid;
-		if (any)
+		if (has_eventfds(s, pid))
 			continue;
-		say("process %u (%s): has no eventfds%s", pid, st.comm,
-		    will_follow ? " yet" : "");
+		if (!may_see(pid))
+			say("process %u (%s): what it has open may not be seen (CAP_SYS_PTRACE)",
+			    pid, st.comm);
+		else
+			say("process %u (%s): has no eventfds%s", pid, st.comm,
+			    will_follow ? " yet" : "");
 		if (!will_follow)
 			return EXIT_FAILED;
 	}
-	return -1;
+	return 0;
+}
+
+void session_say_none(const struct session *s, const char *more)
+{
+	char text[256];
+	unsigned int others = 0;
+
+	for (uint32_t i = 0; i < s->nslots; i++)
+		others += s->slots[i].present;
+	selection_text(s->opt, text, sizeof(text));
+	if (!text[0])
+		say("no queue of a vhost-user back-end is here%s", more);
+	else if (others)
+		say("no queue is selected by %s; there are %u others, which 'vu-trace map' "
+		    "shows%s", text, others, more);
+	else
+		say("no queue is selected by %s, nor is there any other%s", text, more);
+}
+
+/* What tier E cannot do.  0; or an exit status. */
+static int check_without(const struct session *s)
+{
+	if (s->opt->min_ns || s->opt->trigger || s->opt->sample > 1 || s->opt->heat) {
+		say("tier E: has no single rounds: no --min-latency, --trigger, --sample, --heat");
+		return EXIT_FAILED;
+	}
+	return 0;
+}
+
+bool session_goes_on(const struct session *s, bool any)
+{
+	if (any && s->no_bpf)
+		say("BPF cannot be used: %s; going on with tier E, which sees less: "
+		    "'vu-trace check' tells more", strerror(-s->no_bpf));
+	else if (s->no_bpf)
+		say("BPF cannot be used: %s; and no queue is seen without it; 'vu-trace check' "
+		    "tells more", strerror(-s->no_bpf));
+	else if (!any)
+		session_say_none(s, "; waiting for one");
+	return any || !s->no_bpf;
 }
 
 int session_open(struct session *s, const struct options *opt, struct load_options *o)
@@ -394,27 +455,31 @@ int session_open(struct session *s, const struct options *opt, struct load_optio
 	int ret;
 
 	*s = (struct session){.opt = opt, .tier = 'E', .begun_ns = now_ns()};
+	s->want_roles = opt->roles || !o;
 	catch_signals();
-	ret = world_new(&s->world, opt->tier != 'E');
-	if (ret && opt->tier == 0 && !o)
-		ret = world_new(&s->world, false);
+	ret = open_world(s);
 	if (ret)
-		return say_no_bpf(ret);
+		return EXIT_FAILED;
 	ret = look(s, LOOKS);
 	if (ret) {
 		say("looking at processes: %s", strerror(-ret));
 		return EXIT_FAILED;
 	}
 	ret = check_pids(s, o);
-	if (ret < 0 && o && opt->tier != 'E')
+	if (!ret && o && world_has_bpf(s->world))
 		ret = open_loader(s, o);
-	if (ret >= 0)
+	if (!ret && o && !s->loader)
+		ret = check_without(s);
+	if (ret)
 		return ret;
-	if (s->loader && session_update(s)) {
+	ret = s->loader ? session_update(s) : 0;
+	if (ret) {
 		say("looking at processes: %s", strerror(-ret));
 		return EXIT_FAILED;
 	}
 	s->begun_ns = now_ns();
+	if (s->loader && o->messages && !session_selected(s))
+		session_say_none(s, "; waiting for one");
 	if (opt->verbose)
 		say("tracing %u queues, tier %c", session_selected(s), s->tier);
 	return -1;
@@ -424,6 +489,7 @@ void session_close(struct session *s)
 {
 	loader_free(s->loader);
 	world_free(s->world);
+	vu__sampler_free(s->sampler);
 	free(s->slots);
 }
 
@@ -466,7 +532,7 @@ bool session_run(struct session *s, int ms, event_fn *fn, void *opaque)
 		if (s->opt->verbose && session_selected(s) != n)
 			say("following %u queues", session_selected(s));
 	}
-	if (interrupted() ||
+	if (interrupted() || s->gone ||
 	    (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)) {
 		/* What is in the buffer has happened before. */
 		(void)loader_poll(s->loader, 0, on_event, &d);
@@ -479,6 +545,8 @@ bool session_say_losses(const struct session *s)
 {
 	bool lost = false;
 
+	if (!s->loader)
+		return false;
 	for (unsigned int k = 1; k < EV_KINDS; k++) {
 		struct probe_stat st;
 

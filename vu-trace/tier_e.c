@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "select.h"
+
 #define DEFAULT_S 0.05
 #define MIN_S	  0.01
 #define MAX_S	  1
@@ -29,9 +31,16 @@ static bool count_now(const struct session *s, const struct queue *q, const stru
 	       id == e->id;
 }
 
-static void event(uint32_t slot, const struct queue *q, uint8_t kind, uint8_t role,
-		  uint64_t value, event_fn *fn, void *opaque)
+struct taker {
+	const struct session *s;
+	event_fn *fn;
+	void *opaque;
+};
+
+static void event(const struct taker *t, uint32_t slot, uint8_t kind, uint8_t role,
+		  uint64_t value)
 {
+	const struct queue *q = &t->s->slots[slot].queue;
 	struct event e = {.ts = now_ns(),
 			  .value = value,
 			  .queue = slot,
@@ -41,27 +50,30 @@ static void event(uint32_t slot, const struct queue *q, uint8_t kind, uint8_t ro
 			  .role = role};
 
 	e.tid = e.tgid;
-	fn(opaque, &e, sizeof(e));
+	if (!t->s->opt->kinds || t->s->opt->kinds & 1U << kind)
+		t->fn(t->opaque, &e, sizeof(e));
 }
 
-static void look(const struct session *s, uint32_t slot, struct seen *seen, event_fn *fn,
-		 void *opaque)
+static void look(const struct taker *t, uint32_t slot, struct seen *seen)
 {
+	const struct session *s = t->s;
 	const struct queue *q = &s->slots[slot].queue;
 	uint64_t n;
 
-	if (count_now(s, q, &q->kick, &n) && n != seen->kick) {
+	if (selects_side(s->opt, ROLE_KICK) && count_now(s, q, &q->kick, &n) &&
+	    n != seen->kick) {
 		if (n > seen->kick)
-			event(slot, q, EV_SIGNAL, ROLE_KICK, n - seen->kick, fn, opaque);
+			event(t, slot, EV_SIGNAL, ROLE_KICK, n - seen->kick);
 		else
-			event(slot, q, EV_READ, ROLE_KICK, seen->kick - n, fn, opaque);
+			event(t, slot, EV_READ, ROLE_KICK, seen->kick - n);
 		seen->kick = n;
 	}
-	if (count_now(s, q, &q->call, &n) && n != seen->call) {
+	if (selects_side(s->opt, ROLE_CALL) && count_now(s, q, &q->call, &n) &&
+	    n != seen->call) {
 		if (n > seen->call)
-			event(slot, q, EV_CALL, ROLE_CALL, n - seen->call, fn, opaque);
+			event(t, slot, EV_CALL, ROLE_CALL, n - seen->call);
 		else
-			event(slot, q, EV_CONSUME, ROLE_CALL, seen->call - n, fn, opaque);
+			event(t, slot, EV_CONSUME, ROLE_CALL, seen->call - n);
 		seen->call = n;
 	}
 }
@@ -87,21 +99,24 @@ void poll_queues(struct session *s, event_fn *fn, void *opaque)
 {
 	double interval = s->opt->interval ? s->opt->interval : DEFAULT_S;
 	uint64_t followed = now_ns(), nap;
+	struct taker t = {s, fn, opaque};
 	struct seen *seen = NULL;
 	struct timespec ts;
 	uint32_t n = 0;
 
+	if (!session_goes_on(s, session_selected(s)))
+		return;
 	interval = VU_MIN(VU_MAX(interval, MIN_S), MAX_S);
 	nap = interval * 1e9;
 	ts = (struct timespec){.tv_sec = nap / 1000000000, .tv_nsec = nap % 1000000000};
-	while (!interrupted() && !s->done && !see_new(s, &seen, &n)) {
+	while (!interrupted() && !s->done && !s->gone && !see_new(s, &seen, &n)) {
 		uint64_t now = now_ns();
 
 		if (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)
 			break;
 		for (uint32_t i = 0; i < s->nslots; i++) {
 			if (s->slots[i].selected && s->slots[i].present)
-				look(s, i, &seen[i], fn, opaque);
+				look(&t, i, &seen[i]);
 		}
 		if (now - followed > 1000000000) {
 			followed = now;

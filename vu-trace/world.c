@@ -80,7 +80,7 @@ uint64_t world_fops(const struct world *w)
 
 /* --- eventfds --- */
 
-/* Without BPF an eventfd's id stands for it; who sleeps in poll() is not seen. */
+/* Without BPF an eventfd's id stands for it. */
 static int scan_proc(struct world *w)
 {
 	struct list recs = {0};
@@ -119,11 +119,78 @@ static int scan_proc(struct world *w)
 	return 0;
 }
 
+/* Whether it shares an eventfd with another process. */
+static bool shares(const struct world *w, uint32_t tgid)
+{
+	for (size_t i = 0; i < w->nrecs; i++) {
+		if (w->recs[i].what != SCAN_EVENTFD || w->recs[i].tgid != tgid)
+			continue;
+		for (size_t j = 0; j < w->nrecs; j++) {
+			if (w->recs[j].what == SCAN_EVENTFD && w->recs[j].tgid != tgid &&
+			    w->recs[j].obj == w->recs[i].obj)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The thread sleeps in a wait for some of the process's eventfds. */
+static void mark_poller(struct world *w, uint32_t tgid, pid_t tid)
+{
+	struct vu__obs_worker worker;
+	int fds[512];
+	ssize_t n;
+
+	if (vu__procfs_worker(&w->proc, tgid, tid, &worker))
+		return;
+	n = vu__procfs_worker_fds(&w->proc, tgid, &worker, fds, VU_ARRAY_SIZE(fds));
+	n = VU_MIN(n, (ssize_t)VU_ARRAY_SIZE(fds));
+	for (size_t i = 0; i < w->nrecs; i++) {
+		struct scan_rec *r = &w->recs[i];
+
+		if (r->what != SCAN_EVENTFD || r->tgid != tgid)
+			continue;
+		for (ssize_t j = 0; j < n; j++) {
+			if (fds[j] == r->eventfd.fd)
+				r->eventfd.poller = tgid;
+		}
+	}
+}
+
+/* Who sleeps in poll(), where the kernel's own lists of it cannot be read. */
+static void find_pollers(struct world *w)
+{
+	uint32_t last = 0;
+
+	for (size_t i = 0; i < w->nrecs; i++) {
+		uint32_t tgid = w->recs[i].tgid;
+		pid_t *tids = NULL;
+		ssize_t n;
+
+		if (tgid == last)
+			continue;
+		last = tgid;
+		if (!shares(w, tgid))
+			continue;
+		n = vu__procfs_tids(&w->proc, tgid, &tids);
+		for (ssize_t t = 0; t < n; t++)
+			mark_poller(w, tgid, tids[t]);
+		free(tids);
+	}
+}
+
 static int scan(struct world *w)
 {
+	int ret;
+
 	free(vu__steal_ptr(&w->recs));
 	w->nrecs = 0;
-	return w->scanner ? scanner_run(w->scanner, &w->recs, &w->nrecs) : scan_proc(w);
+	if (w->scanner)
+		return scanner_run(w->scanner, &w->recs, &w->nrecs);
+	ret = scan_proc(w);
+	if (!ret)
+		find_pollers(w);
+	return ret;
 }
 
 /* Somebody was seen to sleep in poll() on an eventfd. */
@@ -199,21 +266,6 @@ static bool has_record(const struct world *w, uint32_t tgid, enum scan_what what
 	for (size_t i = 0; i < w->nrecs; i++) {
 		if (w->recs[i].tgid == tgid && w->recs[i].what == what)
 			return true;
-	}
-	return false;
-}
-
-/* Whether it shares an eventfd with another process. */
-static bool shares(const struct world *w, uint32_t tgid)
-{
-	for (size_t i = 0; i < w->nrecs; i++) {
-		if (w->recs[i].what != SCAN_EVENTFD || w->recs[i].tgid != tgid)
-			continue;
-		for (size_t j = 0; j < w->nrecs; j++) {
-			if (w->recs[j].what == SCAN_EVENTFD && w->recs[j].tgid != tgid &&
-			    w->recs[j].obj == w->recs[i].obj)
-				return true;
-		}
 	}
 	return false;
 }

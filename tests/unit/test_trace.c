@@ -13,6 +13,8 @@
 #include "format.h"
 #include "hist.h"
 #include "libvu/hist.h"
+#include "observe/model.h"
+#include "select.h"
 #include "topo.h"
 
 #define VMM  100
@@ -286,6 +288,116 @@ static void json_of_anything(void **state)
 	free(text);
 }
 
+/* --- which queues --- */
+
+static const struct queue disk_3 = {
+	.vmm = 100, .backend = 200, .device = 1, .index = 3, .name = "/run/vm/disk.sock"};
+
+static bool selects(const struct options *o)
+{
+	return selects_queue(o, &disk_3, "web1", VU__OBS_ROLE_REQUEST);
+}
+
+static void each_selector_selects(void **state)
+{
+	(void)state;
+	assert_true(selects(&(struct options){0}));
+	assert_true(selects(&(struct options){.pids = {7, 200}, .npids = 2}));
+	assert_true(selects(&(struct options){.pids = {100}, .npids = 1}));
+	assert_false(selects(&(struct options){.pids = {7}, .npids = 1}));
+	assert_true(selects(&(struct options){.queues = {{8, 9}, {1, 3}}, .nqueues = 2}));
+	assert_false(selects(&(struct options){.queues = {{4, 9}}, .nqueues = 1}));
+	assert_true(selects(&(struct options){.vm = "web1"}));
+	assert_true(selects(&(struct options){.vm = "100"}));
+	assert_false(selects(&(struct options){.vm = "200"}));
+	assert_true(selects(&(struct options){.device = "1"}));
+	assert_true(selects(&(struct options){.device = "disk.sock"}));
+	assert_false(selects(&(struct options){.device = "disk"}));
+	assert_true(selects(&(struct options){.socket = "disk.sock"}));
+	assert_true(selects(&(struct options){.socket = "/run/vm/disk.sock"}));
+	assert_false(selects(&(struct options){.socket = "/run/vm/other.sock"}));
+	assert_true(selects(&(struct options){.roles = 1U << VU__OBS_ROLE_REQUEST}));
+	assert_false(selects(&(struct options){.roles = 1U << VU__OBS_ROLE_RX}));
+	/* All of them count. */
+	assert_false(selects(&(struct options){.vm = "web1", .device = "2"}));
+}
+
+static void sides_are_both_unless_said(void **state)
+{
+	struct options o = {0};
+
+	(void)state;
+	assert_true(selects_side(&o, ROLE_KICK) && selects_side(&o, ROLE_CALL));
+	o.sides = 1U << ROLE_CALL;
+	assert_false(selects_side(&o, ROLE_KICK));
+	assert_true(selects_side(&o, ROLE_CALL));
+}
+
+static void a_selection_is_told_as_it_was_given(void **state)
+{
+	struct options o = {.pids = {7, 8},
+			    .npids = 2,
+			    .vm = "web1",
+			    .queues = {{0, 3}, {8, 8}},
+			    .nqueues = 2,
+			    .role = "rx"};
+	char text[64], small[8];
+
+	(void)state;
+	selection_text(&o, text, sizeof(text));
+	assert_string_equal(text, "-p 7,8 --vm=web1 -q 0-3,8 --role=rx");
+	selection_text(&o, small, sizeof(small));
+	assert_string_equal(small, "-p 7,8");
+	selection_text(&(struct options){0}, text, sizeof(text));
+	assert_string_equal(text, "");
+}
+
+/* What is left of a file: two queues, an event of each and of none, a round of each. */
+static struct recording left(const struct options *o, bool any)
+{
+	static struct record_queue queues[2];
+	static struct event events[3];
+	static struct ev_round rounds[2];
+	struct recording r = {.queues = queues,
+			      .nqueues = 2,
+			      .events = events,
+			      .nevents = 3,
+			      .rounds = rounds,
+			      .nrounds = 2};
+
+	queues[0] = (struct record_queue){5, 100, 200, 0, "web1:disk.sock:0", "", ""};
+	queues[1] = (struct record_queue){9, 100, 200, 1, "web1:disk.sock:1", "", ""};
+	events[0] = (struct event){.queue = 5, .kind = EV_READ, .role = ROLE_KICK};
+	events[1] = (struct event){.queue = 9, .kind = EV_CALL, .role = ROLE_CALL};
+	events[2] = (struct event){.queue = NO_QUEUE, .kind = EV_MSG};
+	rounds[0] = (struct ev_round){.head = {.queue = 5, .kind = EV_ROUND}};
+	rounds[1] = (struct ev_round){.head = {.queue = 9, .kind = EV_ROUND}};
+	assert_int_equal(select_recorded(o, &r), any);
+	return r;
+}
+
+static void files_are_selected_from(void **state)
+{
+	struct recording r;
+
+	(void)state;
+	r = left(&(struct options){.queues = {{1, 1}}, .nqueues = 1}, true);
+	assert_int_equal(r.nqueues, 1);
+	assert_int_equal(r.queues[0].slot, 9);
+	assert_int_equal(r.nevents, 1);
+	assert_int_equal(r.events[0].kind, EV_CALL);
+	assert_int_equal(r.nrounds, 1);
+	r = left(&(struct options){.vm = "web1", .device = "disk.sock"}, true);
+	assert_int_equal(r.nevents, 3);
+	r = left(&(struct options){.sides = 1U << ROLE_KICK}, true);
+	assert_int_equal(r.nevents, 2);
+	r = left(&(struct options){.kinds = 1U << EV_MSG}, true);
+	assert_int_equal(r.nevents, 1);
+	assert_int_equal(r.nrounds, 0);
+	r = left(&(struct options){.vm = "disk.sock"}, false);
+	assert_int_equal(r.nevents + r.nrounds, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +406,10 @@ int main(void)
 		cmocka_unit_test(not_started),		   cmocka_unit_test(no_connection),
 		cmocka_unit_test(buckets_are_the_library_s), cmocka_unit_test(times_as_text),
 		cmocka_unit_test(json_of_anything),
+		cmocka_unit_test(each_selector_selects),
+		cmocka_unit_test(sides_are_both_unless_said),
+		cmocka_unit_test(a_selection_is_told_as_it_was_given),
+		cmocka_unit_test(files_are_selected_from),
 	};
 
 	return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
