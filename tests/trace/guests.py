@@ -167,13 +167,14 @@ def told_by_messages(events):
     return truth
 
 
-def check_map(ctx, backend, vmm, truth, source, modes):
+def check_map(ctx, backend, vmm, truth, source, modes, roles):
     """The map of a running machine, made by one that has not seen the messages."""
     found = json.loads(run(ctx.options.vu_trace, "map", "--json", "-p", str(backend)))
     rows = {}
     for q in found["queues"]:
         expect("monitor and back-end", (q["vmm"]["pid"], q["backend"]["pid"]), (vmm, backend))
         expect("mode of queue %d" % q["queue"], q["mode"], modes[q["queue"]])
+        expect("what it is for", q["role"], roles[q["queue"]])
         for role in ("kick", "call", "err"):
             if q[role]:
                 rows[(q["queue"], role)] = q[role]["id"]
@@ -197,7 +198,8 @@ def drive(ctx, backend, device, what, source, modes=("interrupt",) * QUEUES,
     truth = told_by_messages(teller.finish())
     if not truth:
         raise Failed("no message seen")
-    check_map(ctx, backend, g.proc.pid, truth, source, modes)
+    roles = ("rx", "tx") if what.startswith("net") else ("request",) * QUEUES
+    check_map(ctx, backend, g.proc.pid, truth, source, modes, roles)
     t = Trace(ctx.options.vu_trace, "lat", "--json", "-p", str(backend))
     g.tell("go")
     line = g.wait_for("VU-DROVE", 120)
@@ -280,5 +282,6 @@ def linux_dpdk_poll(ctx):
     return "polling"
 
 
-CASES = [inside_6_1, inside_6_12, seabios, linux_vu_blk, linux_storage_daemon,
+INSIDE = [inside_6_1, inside_6_12]
+CASES = [*INSIDE, seabios, linux_vu_blk, linux_storage_daemon,
          linux_dpdk_interrupt, linux_dpdk_poll]

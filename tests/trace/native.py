@@ -136,6 +136,46 @@ def selectors(ctx):
     expect("kicks and calls", (found[0]["kicks"], found[0]["calls"]), (counts[3]["kicks"], 0))
     m.end()
     other.end()
+    s = Scene(ctx, "idle")
+    pid = str(s.backend)
+    for args, found in ((("-q", "0"), True), (("-q", "1"), False), (("--device", "disk"), True),
+                        (("--role", "request"), True), (("--role", "rx,tx"), False),
+                        (("--vm", str(s.proc.pid)), True), (("--vm", "other"), False)):
+        s.trace(ctx, "map", "-p", pid, *args, status=0 if found else 1)
+    # Every other command that looks.
+    for command in (("stuck",), ("stream", "-d", "0.1"), ("lat", "-d", "0.1"),
+                    ("record", "-d", "0.1", "-o", ctx.path("some.vut")),
+                    ("poke", "call", "--yes")):
+        s.trace(ctx, *command, "-p", pid, "--device=disk", "--role=request", "-q", "0-3")
+        s.trace(ctx, *command, "-p", pid, "--role=rx", status=1)
+    s.end()
+    sides = json.loads(run(ctx.options.vu_trace, "map", "--json", "--role", "call", "-p",
+                           str(start_machine(ctx, "sides.sock").pid())))["queues"][0]
+    expect("sides", (bool(sides["kick"]), bool(sides["call"])), (False, True))
+
+
+def start_machine(ctx, name):
+    return Machine(ctx, name=name)
+
+
+def selected_of_files(ctx):
+    """The same selectors leave as much in a file."""
+    file = recorded(ctx)
+    vt = ctx.options.vu_trace
+    rows = [json.loads(x) for x in run(vt, "export", "--json", file).splitlines()]
+    for args, keeps in ((("-q", "1"), lambda e: e.get("queue", "").endswith(":1")),
+                        (("--device", "let.sock"), lambda e: True),
+                        (("--kinds", "read,round"), lambda e: e["event"] in ("read", "round")),
+                        (("--role", "call"),
+                         lambda e: e["event"] in ("call", "inject", "round", "msg"))):
+        left = [json.loads(x) for x in run(vt, "export", "--json", *args, file).splitlines()]
+        wanted = [e for e in rows if keeps(e)]
+        expect("left by " + " ".join(args), len(left), len(wanted))
+        expect("left by " + " ".join(args), left, wanted)
+    if "let.sock:0" in run(vt, "report", "-q", "1", file):
+        raise Failed("report shows a queue that was not selected")
+    for args, status in ((("-q", "7"), 1), (("--vm", "other"), 1), (("--role", "rx"), 2)):
+        run(vt, "report", *args, file, status=status)
 
 
 def message_names(ctx):
@@ -216,8 +256,10 @@ def losses_told(ctx):
 def nothing_left(ctx):
     """After any end, kill -9 too, nothing of vu-trace is attached."""
     m = Machine(ctx)
-    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        t = lat(ctx, m)
+    file = ctx.path("cut.vut")
+    for sig, args in ((signal.SIGINT, ("lat",)), (signal.SIGTERM, ("stream",)),
+                      (signal.SIGKILL, ("lat",)), (signal.SIGKILL, ("record", "-o", file))):
+        t = Trace(ctx.options.vu_trace, *args, "-p", str(m.pid()))
         if not programs_left():
             raise Failed("bpftool sees no program while vu-trace runs")
         t.end(sig, 20)
@@ -234,6 +276,14 @@ def bad_words(ctx):
             (["map", "-p", "x"], 2, "--pid"), (["lat", "-i", "-1"], 2, "not a time"),
             (["stream", "--tier", "Q"], 2, "--tier"), (["stream", "--kinds", "what"], 2, "--kinds"),
             (["map", "extra"], 2, "not expected"), (["lat", "--buffer", "5000"], 2, "power of 2"),
+            (["map", "--vm="], 2, "a name is missing"), (["map", "--role", "x"], 2, "--role"),
+            (["map", "-p", ""], 2, "--pid"), (["stream", "-q", ""], 2, "--queues"),
+            (["stuck", "--role", "kick"], 2, "both sides"), (["poke", "kick"], 2, "are needed"),
+            (["map", "--vm", "nobody"], 1, "no queue is selected by --vm=nobody"),
+            (["stuck", "-q", "999"], 1, "no queue is selected by -q 999"),
+            (["poke", "kick", "a:b:0", "--yes"], 1, "queue"),
+            (["lat", "--vm", "nobody", "-d", "0.1"], 1, "no queue came"),
+            (["stream", "--tier=E", "--sample", "2"], 1, "no single rounds"),
             (["map", "-p", "4000000"], 1, "there is none"),
             (["lat", "-p", "4000000"], 1, "there is none"),
             (["map", "-p", str(os.getpid())], 1, "has no eventfds")):
@@ -396,6 +446,38 @@ def bad_files(ctx):
         raise Failed(out)
 
 
+def full_disk(ctx):
+    """A file system without room: a line, nothing left behind, what is there can be read."""
+    m = Machine(ctx, "--turns", "20000", "--mmio")
+    at = ctx.path("small")
+    os.mkdir(at)
+    run("mount", "-t", "tmpfs", "-o", "size=256k", "small", at)
+    try:
+        t = Trace(ctx.options.vu_trace, "record", "-o", at + "/t.vut", "-p", str(m.pid()))
+        m.vmm.tell("go")
+        t.wait_for("No space left", 60)
+        expect("status", t.proc.wait(20), 1)
+        m.vmm.wait_for("done ", 60)
+        wait_until("the end of all programs", lambda: not programs_left(), 10)
+        out = run(ctx.options.vu_trace, "report", at + "/t.vut", status=1)
+        if "cut: only what is in its first" not in out or "let.sock:0" not in out:
+            raise Failed(out)
+    finally:
+        run("umount", at)
+    m.end()
+
+
+def ends_by_itself(ctx):
+    """The process that was asked for ends: so does the tracer, and tells what it has seen."""
+    m = Machine(ctx, "--turns", "20")
+    t = lat(ctx, m)
+    m.go()
+    m.end()
+    t.wait_for("has ended", 20)
+    expect("status", t.proc.wait(20), 0)
+    expect("kicks", t.json()[-1]["queues"][0]["kicks"], 20)
+
+
 def flight_recorder(ctx):
     """What came before latency was bad is kept, and only then written."""
     m = Machine(ctx, "--turns", "400", back=("--late-us", "30000", "--late-at", "300"))
@@ -417,21 +499,28 @@ def flight_recorder(ctx):
 
 # --- stuck queues ---
 
+# The same user, and none of his rights.
+NO_RIGHTS = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+
+
 class Scene(Talker):
-    def __init__(self, ctx, name):
-        super().__init__([os.path.join(os.path.dirname(ctx.options.kvmlet), "scene"), name])
+    def __init__(self, ctx, name, prefix=()):
+        super().__init__([*prefix,
+                          os.path.join(os.path.dirname(ctx.options.kvmlet), "scene"), name])
         ctx.children.append(self)
+        self.prefix = prefix
         line = self.wait_for("scene ", 20)
         _, pid, self.run_dir = line.split()
         self.backend = int(pid)
 
     def trace(self, ctx, *args, status=0):
-        done = subprocess.run([ctx.options.vu_trace, *args], stdout=subprocess.PIPE,
+        done = subprocess.run([*self.prefix, ctx.options.vu_trace, *args], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, timeout=60,
                               env=dict(os.environ, LIBVU_RUN_DIR=self.run_dir))
         if done.returncode != status:
             raise Failed("vu-trace %s ended with %d\n%s%s" % (
                 " ".join(args), done.returncode, done.stdout, done.stderr))
+        self.said = done.stderr
         return done.stdout
 
 
@@ -466,6 +555,24 @@ def stuck_evidence(ctx):
     t.wait_for("KICK_CONSUMED_NO_WORK", 30)
     expect("status of the last look", t.end(signal.SIGINT, 20), 1)
     s.end()
+
+
+def stuck_untold(ctx):
+    """A back-end whose ring nobody tells of: kicks that stay unread are seen all the same."""
+    m = Machine(ctx, "--no-kvm", "--turns", "3")
+    args = ("stuck", "--json", "--all", "-p", str(m.pid()))
+    for tier in ((), ("--tier=E",)):
+        out = run(ctx.options.vu_trace, *args, *tier, status=1)
+        expect("verdict at rest", json.loads(out.splitlines()[0])["verdict"], "UNSEEN")
+    m.back.proc.send_signal(signal.SIGSTOP)
+    m.vmm.tell("go")
+    time.sleep(0.2)
+    for tier in ((), ("--tier=E",)):
+        out = run(ctx.options.vu_trace, *args, *tier, status=1)
+        expect("verdict when stopped", json.loads(out.splitlines()[0])["verdict"], "STUCK")
+    m.back.proc.send_signal(signal.SIGCONT)
+    m.vmm.wait_for("done ", 10)
+    m.end()
 
 
 def poke(ctx):
@@ -504,7 +611,91 @@ def tier_e(ctx):
     m.end()
 
 
-CASES = [slow_handler, stopped_worker, flood, record_and_report, chrome, bad_files,
-         flight_recorder, stuck, stuck_evidence, poke, tier_e, ports, memory, bursts, written, io_uring, reconnect, slow_ones_only,
-         table, selectors, message_names, stream,
+def tier_e_lat(ctx):
+    """Without BPF: libvu's own counters and histograms, polled; counts are the driver's."""
+    s = Scene(ctx, "idle")
+    t = Talker([ctx.options.vu_trace, "lat", "--json", "--tier=E", "-i", "0.3", "-p",
+                str(s.backend)], env=dict(os.environ, LIBVU_RUN_DIR=s.run_dir))
+    ctx.children.append(t)
+    t.wait_for('"queues"', 20)
+    for _ in range(40):
+        s.tell("kick")
+    wait_until("all kicks", lambda: e_total(t, "pushes") >= 40)
+    expect("status", t.end(signal.SIGINT, 20), 0)
+    for what in ("kicks", "available", "pops", "pushes"):
+        expect(what, e_total(t, what), 40)
+    rows = [q for line in e_lines(t) for q in line["queues"]]
+    for stage in ("read-pop", "pop-push"):
+        counted = [q["stages"][stage] for q in rows if stage in q["stages"]]
+        n = sum(c["count"] for c in counted)
+        # The back-end begins to take times at its next request.
+        if not 30 <= n <= 40 or not 0 < max(c["p50_ns"] for c in counted) < 1e9:
+            raise Failed("%s: %s" % (stage, counted))
+    s.end()
+
+
+def e_lines(t):
+    return [json.loads(line) for line in t.lines if line.startswith("{")]
+
+
+def e_total(t, what):
+    return sum(q[what] for line in e_lines(t) for q in line["queues"])
+
+
+def tier_e_foreign(ctx):
+    """Of a back-end without telemetry: no times, and it says so."""
+    m = Machine(ctx, "--no-kvm", "--turns", "3")
+    file = ctx.path("e.vut")
+    t = Trace(ctx.options.vu_trace, "record", "--tier=E", "-i", "0.01", "-o", file, "-p",
+              str(m.pid()))
+    m.back.proc.send_signal(signal.SIGSTOP)
+    m.vmm.tell("go")
+    time.sleep(0.5)
+    m.back.proc.send_signal(signal.SIGCONT)
+    m.vmm.wait_for("done ", 10)
+    expect("status of record", t.end(signal.SIGINT, 20), 0)
+    out = run(ctx.options.vu_trace, "lat", "--tier=E", "-d", "0.1", "-p", str(m.pid()))
+    if "let.sock:0" not in out or "nothing is told of it" not in out:
+        raise Failed("lat: " + out)
+    events = [json.loads(x) for x in
+              run(ctx.options.vu_trace, "export", "--json", file).splitlines()]
+    expect("the first", (events[0]["event"], events[0]["tier"], events[0]["value"]),
+           ("signal", "E", 1))
+    if "tier E" not in run(ctx.options.vu_trace, "report", file):
+        raise Failed("report does not say which tier it was")
+    m.end()
+
+
+def without_rights(ctx):
+    """A user without capabilities, and a back-end of his own: tier E, which is told."""
+    s = Scene(ctx, "idle", NO_RIGHTS)
+    pid = str(s.backend)
+    found = json.loads(s.trace(ctx, "map", "--json", "-p", pid))["queues"]
+    expect("source", found[0]["kick"]["source"], "telemetry")
+    if "without BPF" not in s.said:
+        raise Failed("map does not say what is missing: " + s.said)
+    out = s.trace(ctx, "lat", "-d", "0.2", "-p", pid)
+    if "going on with tier E" not in s.said or "disk:0" not in out:
+        raise Failed(s.said + out)
+    s.trace(ctx, "lat", "--tier=C", "-p", pid, status=1)
+    s.trace(ctx, "stream", "-d", "0.2", "-p", pid)
+    s.trace(ctx, "stream", "--min-latency=1ms", "-p", pid, status=1)
+    expect("check", json.loads(s.trace(ctx, "check", "--json", status=1))["tier"], "E")
+    if "lacks single kicks" not in s.trace(ctx, "check", status=1):
+        raise Failed("check does not say what tier E lacks")
+    s.end()
+    s = Scene(ctx, "kick-before-enable", NO_RIGHTS)
+    out = s.trace(ctx, "stuck", "--json", "-p", str(s.backend), status=1)
+    expect("verdict", json.loads(out)["verdict"], "KICK_EATEN_BEFORE_ENABLE")
+    name = json.loads(out)["name"]
+    told = json.loads(s.trace(ctx, "poke", "kick", name, "--yes", "--json"))
+    expect("moved", told["moved"], True)
+    s.end()
+
+
+CASES = [slow_handler, stopped_worker, flood, record_and_report, selected_of_files, chrome,
+         bad_files, full_disk, ends_by_itself, flight_recorder, stuck, stuck_evidence,
+         stuck_untold, poke,
+         tier_e, tier_e_lat, tier_e_foreign, without_rights, ports, memory, bursts, written,
+         io_uring, reconnect, slow_ones_only, table, selectors, message_names, stream,
          stream_sampled, losses_told, nothing_left, bad_words]

@@ -4,8 +4,9 @@
  * misbehaving back-end, and a front-end here.
  *
  *	scene NAME	sets it up, says "scene BACKEND-PID RUN-DIR", and keeps it until standard
- *			input ends; a line is another kick of the driver's.  The driver of
- *			"swallowed-call" waits for a call, and goes on when one comes.
+ *			input ends; a line is another kick of the driver's, with a request if
+ *			it takes what is done.  The driver of "swallowed-call" waits for a
+ *			call, and goes on when one comes.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -50,6 +51,14 @@ static const struct scene *find(const char *name)
 	return NULL;
 }
 
+static void reap(struct rig *r)
+{
+	while (vu_frontend_outstanding(r->q)) {
+		if (vu_frontend_reap(r->q, NULL, NULL) != 1)
+			poll(NULL, 0, 1);
+	}
+}
+
 static void set_up(struct rig *r, const struct scene *s)
 {
 	rig_start(r, &s->opt);
@@ -58,10 +67,8 @@ static void set_up(struct rig *r, const struct scene *s)
 	rig_submit(r, s->requests);
 	if (s->kick)
 		rig_kick(r);
-	while (s->reap && vu_frontend_outstanding(r->q)) {
-		if (vu_frontend_reap(r->q, NULL, NULL) != 1)
-			poll(NULL, 0, 1);
-	}
+	if (s->reap)
+		reap(r);
 	if (s->opt.bad == BAD_EAT_DISABLED) {
 		poll(NULL, 0, 50);
 		vu_frontend_set_vring_enable(r->fe, 0, true);
@@ -74,6 +81,8 @@ static void play(void **state)
 	char line[16];
 	struct rig r;
 
+	/* What poll() does not see is not in a buffer. */
+	setvbuf(stdin, NULL, _IONBF, 0);
 	set_up(&r, s);
 	printf("scene %d %s\n", (int)r.backend, r.dir);
 	fflush(stdout);
@@ -93,8 +102,12 @@ static void play(void **state)
 		}
 		if (p[0].revents && !fgets(line, sizeof(line), stdin))
 			break;
+		if (p[0].revents && s->reap)
+			rig_submit(&r, 1);
 		if (p[0].revents)
 			rig_kick(&r);
+		if (p[0].revents && s->reap)
+			reap(&r);
 	}
 	rig_end(&r);
 }

@@ -116,7 +116,7 @@ def wait_until(what, condition, seconds=30):
 
 def expect(what, found, wanted):
     if found != wanted:
-        raise Failed("%s: %r, not %r" % (what, found, wanted))
+        raise Failed("%s: %.2000r, not %.2000r" % (what, found, wanted))
 
 
 def programs_left():
