@@ -81,7 +81,7 @@ static const struct top_record_field device_fields[] = {
 	F(S, U, last_message_ns), F(S, U, last_message),    F(S, U, first_queue),
 	F(S, U, nqueues),	  F(S, U, first_region),    F(S, U, nregions),
 	F(S, B, log_on),	  F(S, U, log_size),	    F(S, U, heartbeat_ns),
-	END,
+	F(S, I, replaced_by),	  F(S, B, peer_gone),	    END,
 };
 #undef S
 

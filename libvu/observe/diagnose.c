@@ -228,19 +228,27 @@ static bool collect(const struct vu__obs_look *looks, size_t n, uint64_t patienc
 
 /* --- rows that need no time --- */
 
+/* Nobody waits for a dead one that was not used, or whose queues another serves. */
 static bool backend_gone(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
-	bool used = f->q->setup.started == VU__OBS_YES;
+	const struct vu__obs_device *d = f->last->dev;
+	char rest[64];
 
 	if (f->proc->alive)
 		return false;
+	if (f->q->setup.started != VU__OBS_YES)
+		snprintf(rest, sizeof(rest), "the ring was not in use");
+	else if (d->replaced_by)
+		snprintf(rest, sizeof(rest), "process %d serves its socket now",
+			 d->replaced_by);
+	else
+		snprintf(rest, sizeof(rest), "the ring was in use%s",
+			 d->peer_gone ? ", and its front-end is dead, too" : "");
 	vu__judge(v, VU__V_BACKEND_GONE, VU__OBS_CERTAIN,
 		  "read its last events (the black box), its log, and dmesg for a crash",
 		  "process %d (%s) is dead and has not closed this device; %s",
-		  f->proc->pid, f->proc->comm,
-		  used ? "the ring was in use" : "the ring was not in use");
-	/* Nobody misses it. */
-	if (!used)
+		  f->proc->pid, f->proc->comm, rest);
+	if (f->q->setup.started != VU__OBS_YES || d->replaced_by || d->peer_gone)
 		v->severity = VU__OBS_INFO;
 	return true;
 }

@@ -285,6 +285,9 @@ struct vu__obs_device {
 	bool log_on;
 	uint64_t log_size;
 	uint64_t heartbeat_ns; /* the library was last seen alive */
+	/* Of one whose process is dead: */
+	int32_t replaced_by; /* who serves its socket now; 0 nobody */
+	bool peer_gone;	     /* its front-end is dead, too */
 };
 
 /* --- processes --- */

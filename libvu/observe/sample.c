@@ -181,11 +181,13 @@ struct vu__obs_queue *vu__take_queue(struct vu__taking *t, struct vu__was *was,
 
 /* --- processes --- */
 
+#define CMDLINE_BYTES 16384
+
 static struct vu__who *who_is(struct vu__sampler *s, pid_t pid, uint64_t start_time)
 {
+	VU_CLEANUP_FREE char *raw = NULL;
 	struct vu__who *w;
-	char raw[sizeof(w->cmdline)];
-	ssize_t n;
+	ssize_t n = 0;
 
 	for (size_t i = 0; i < s->nwho; i++) {
 		if (s->who[i].pid == pid && s->who[i].start_time == start_time)
@@ -202,7 +204,13 @@ static struct vu__who *who_is(struct vu__sampler *s, pid_t pid, uint64_t start_t
 	w->stat_fd = -1;
 	if (vu__procfs_uid(&s->proc, pid, &w->uid))
 		w->uid = -1;
-	n = vu__procfs_cmdline(&s->proc, pid, raw, sizeof(raw));
+	/* Machines have long ones. */
+	raw = malloc(CMDLINE_BYTES);
+	if (raw)
+		n = vu__procfs_cmdline(&s->proc, pid, raw, CMDLINE_BYTES);
+	if (n > 0)
+		vu__find_vm_name(raw, n, w->vm_name, sizeof(w->vm_name));
+	n = VU_MIN(n, (ssize_t)sizeof(w->cmdline));
 	for (ssize_t i = 0; i < n; i++)
 		raw[i] = raw[i] ? raw[i] : ' ';
 	while (n > 0 && raw[n - 1] == ' ')
@@ -258,6 +266,9 @@ static void describe_process(struct vu__sampler *s, struct vu__obs_process *p)
 	if (w) {
 		p->uid = w->uid;
 		memcpy(p->cmdline, w->cmdline, sizeof(p->cmdline));
+		/* Also of one that is no back-end's front-end any more. */
+		if (p->roles & VU__OBS_VMM)
+			memcpy(p->vm_name, w->vm_name, sizeof(p->vm_name));
 	}
 }
 
@@ -281,7 +292,8 @@ static void describe_found(const struct vu__found_proc *f, struct vu__obs_proces
 	if (!(f->roles & VU__OBS_VMM))
 		return;
 	p->kvm = f->kvm ? VU__OBS_YES : VU__OBS_NO;
-	memcpy(p->vm_name, f->vm_name, sizeof(p->vm_name));
+	if (f->vm_name[0])
+		memcpy(p->vm_name, f->vm_name, sizeof(p->vm_name));
 	memcpy(p->qmp_socket, f->qmp_socket, sizeof(p->qmp_socket));
 	memcpy(p->qmp_trouble, f->qmp_trouble, sizeof(p->qmp_trouble));
 	if (!f->qmp_known)
@@ -472,6 +484,7 @@ static int take(struct vu__taking *t)
 	ret = sort_processes(t->snap);
 	if (ret)
 		return ret;
+	vu__more_heirs(t->snap);
 	vu__more_take(t);
 	remember(t);
 	forget_strangers(s);

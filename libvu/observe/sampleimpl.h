@@ -68,6 +68,7 @@ struct vu__who {
 	uid_t uid;
 	char comm[VU__PROCFS_COMM];
 	char cmdline[256]; /* for a person */
+	char vm_name[64];  /* as its command line has it, should it be a machine's */
 };
 
 struct vu__sampler {
@@ -149,5 +150,8 @@ void vu__foreign_peek(const struct vu__foreign *f, const struct vu__fq *fq,
 
 /* Reads eventfds and threads of queues in need. */
 void vu__more_take(struct vu__taking *t);
+
+/* Finds who serves in place of the dead. */
+void vu__more_heirs(struct vu__obs_snapshot *snap);
 
 #endif

@@ -210,6 +210,7 @@ static void find_vmm(struct vu__taking *t, const struct vu__seg *seg,
 	const struct vu__found *found = t->s->found;
 	struct vu__procfs_stat st;
 	int64_t vmm = -1;
+	int ret = 0;
 
 	for (size_t i = 0; found && i < found->nlinks; i++) {
 		const struct vu__found_link *l = &found->links[i];
@@ -232,11 +233,14 @@ static void find_vmm(struct vu__taking *t, const struct vu__seg *seg,
 					       t->snap->procs[i].start_time, VU__OBS_VMM,
 					       VU__OBS_KIND_OTHER);
 	}
-	if (vmm < 0 && b->peer_pid && b->peer_pid <= INT32_MAX &&
-	    !vu__procfs_stat(&t->s->proc, b->peer_pid, 0, &st))
-		vmm = vu__take_process(t, b->peer_pid, st.start_time, VU__OBS_VMM,
-				       VU__OBS_KIND_OTHER);
+	if (vmm < 0 && b->peer_pid && b->peer_pid <= INT32_MAX) {
+		ret = vu__procfs_stat(&t->s->proc, b->peer_pid, 0, &st);
+		if (!ret)
+			vmm = vu__take_process(t, b->peer_pid, st.start_time, VU__OBS_VMM,
+					       VU__OBS_KIND_OTHER);
+	}
 	t->snap->devs[dev].vmm = vmm < 0 ? -1 : vmm;
+	t->snap->devs[dev].peer_gone = ret == -ENOENT || ret == -ESRCH;
 }
 
 static void take_regions(struct vu__taking *t, const struct vu_telemetry_device_block *b,
@@ -491,8 +495,8 @@ static int take_unreadable(struct vu__taking *t, struct vu__seg *seg)
 				VU__OBS_KIND_LIBVU);
 	if (proc < 0)
 		return proc;
-	snprintf(t->snap->procs[proc].trouble, sizeof(t->snap->procs[proc].trouble), "%s",
-		 seg->why);
+	snprintf(t->snap->procs[proc].trouble, sizeof(t->snap->procs[proc].trouble),
+		 "%s: %.90s", seg->name.name, seg->why);
 	return 0;
 }
 

@@ -312,3 +312,26 @@ void vu__more_take(struct vu__taking *t)
 		}
 	}
 }
+
+/* --- the dead --- */
+
+static bool replaces(const struct vu__obs_snapshot *snap, const struct vu__obs_device *d,
+		     const struct vu__obs_device *dead)
+{
+	return d->connected == VU__OBS_YES && snap->procs[d->proc].alive &&
+	       !strcmp(d->socket, dead->socket);
+}
+
+void vu__more_heirs(struct vu__obs_snapshot *snap)
+{
+	for (uint32_t i = 0; i < snap->ndevs; i++) {
+		struct vu__obs_device *dead = &snap->devs[i];
+
+		if (snap->procs[dead->proc].alive || !dead->socket[0])
+			continue;
+		for (uint32_t k = 0; k < snap->ndevs && !dead->replaced_by; k++) {
+			if (replaces(snap, &snap->devs[k], dead))
+				dead->replaced_by = snap->procs[snap->devs[k].proc].pid;
+		}
+	}
+}

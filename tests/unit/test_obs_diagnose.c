@@ -463,6 +463,14 @@ CASE(row_dead)
 	EACH(s, i) s->proc[i].alive = false;
 	expect(s, VU__V_BACKEND_GONE, VU__OBS_CERTAIN, "process 70 (blk) is dead");
 	assert_int_equal(judge(s, 0).severity, VU__OBS_CRITICAL);
+	EACH(s, i) s->dev[i].replaced_by = 71;
+	expect(s, VU__V_BACKEND_GONE, VU__OBS_CERTAIN, "process 71 serves its socket now");
+	assert_int_equal(judge(s, 0).severity, VU__OBS_INFO);
+	EACH(s, i) s->dev[i].replaced_by = 0;
+	EACH(s, i) s->dev[i].peer_gone = true;
+	expect(s, VU__V_BACKEND_GONE, VU__OBS_CERTAIN, "its front-end is dead, too");
+	assert_int_equal(judge(s, 0).severity, VU__OBS_INFO);
+	EACH(s, i) s->dev[i].peer_gone = false;
 	EACH(s, i) s->q[i].setup.started = VU__OBS_NO;
 	assert_int_equal(judge(s, 0).severity, VU__OBS_INFO);
 }
