@@ -156,6 +156,9 @@ const struct vu_telemetry_event *top_device_event(const struct top_device *d, ui
 
 /* What a person calls a machine: its name, else "qemu[123]" or "-". */
 void top_vm_name(const struct vu__obs_process *vmm, char *out, size_t size);
+/* Why not all is seen of a process, or of a device; "": nothing is in the way. */
+const char *top_process_trouble(const struct vu__obs_snapshot *s, uint32_t proc);
+const char *top_device_trouble(const struct vu__obs_snapshot *s, const struct vu__obs_device *d);
 
 /* ... a device: what it is called, else its socket's file name, else its number. */
 void top_device_name(const struct vu__obs_device *d, char *out, size_t size);

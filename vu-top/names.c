@@ -41,6 +41,28 @@ void top_queue_name(const struct top_queue *t, char *out, size_t size)
 	}
 }
 
+const char *top_process_trouble(const struct vu__obs_snapshot *s, uint32_t proc)
+{
+	const struct vu__obs_process *p = &s->procs[proc];
+
+	if (p->trouble[0] || !p->qmp_trouble[0])
+		return p->trouble;
+	/* Who tells of itself does not depend on the machine's monitor. */
+	for (uint32_t i = 0; i < s->ndevs; i++) {
+		if (s->devs[i].vmm == (int64_t)proc && s->devs[i].from != VU__OBS_TELEMETRY)
+			return p->qmp_trouble;
+	}
+	return "";
+}
+
+const char *top_device_trouble(const struct vu__obs_snapshot *s, const struct vu__obs_device *d)
+{
+	const char *text = top_process_trouble(s, d->proc);
+
+	return *text || d->vmm < 0 || d->from == VU__OBS_TELEMETRY ? text
+								   : s->procs[d->vmm].qmp_trouble;
+}
+
 enum top_state top_state_of(const struct top_queue *t)
 {
 	const struct vu__obs_setup *s = &t->q->setup;

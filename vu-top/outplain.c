@@ -150,6 +150,21 @@ static void put_trouble(struct top_queue *const *list, size_t n, FILE *to)
 	}
 }
 
+/* Whose numbers are missing, and why. */
+static void put_unseen(const struct vu__obs_snapshot *s, FILE *to)
+{
+	for (uint32_t i = 0; i < s->nprocs; i++) {
+		const char *text = top_process_trouble(s, i);
+
+		if (!*text)
+			continue;
+		top_put_safe(s->procs[i].comm, to);
+		fprintf(to, "[%d]: ", s->procs[i].pid);
+		top_put_safe(text, to);
+		fputc('\n', to);
+	}
+}
+
 void top_out_plain(const struct top_model *m, const struct top_out_options *o, FILE *to)
 {
 	VU_CLEANUP_FREE struct top_queue **list =
@@ -169,6 +184,9 @@ void top_out_plain(const struct top_model *m, const struct top_out_options *o, F
 		fprintf(to, "%s\n", s->trouble);
 	put_table(&all, list, n, time, to);
 	if (!o->quiet) {
+		/* Others are not asked about, unless there is nothing else to say. */
+		if (!o->filter || !n)
+			put_unseen(s, to);
 		put_trouble(list, n, to);
 		fputc('\n', to);
 	}

@@ -30,6 +30,7 @@ static unsigned int put_verdict(struct top_canvas *c, const struct top_detail *d
 				unsigned int row)
 {
 	const struct vu__obs_verdict *v = &d->t->verdict;
+	const char *trouble = top_device_trouble(d->t->snap, d->t->dev);
 	unsigned int first = row, col;
 	char since[16], next[200];
 
@@ -44,6 +45,8 @@ static unsigned int put_verdict(struct top_canvas *c, const struct top_detail *d
 		snprintf(next, sizeof(next), "Next: %s", v->next);
 		row += top_put_wrapped(c, row, 1, c->cols, 3, TOP_STRONG, next);
 	}
+	if (*trouble)
+		row += top_put_wrapped(c, row, 1, c->cols, 2, TOP_WARNING, trouble);
 	return row - first;
 }
 

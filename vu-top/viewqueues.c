@@ -210,11 +210,13 @@ static void name_process(const struct top_scene *s, const struct top_line *l, ch
 {
 	const struct vu__obs_snapshot *snap = s->m->frame->snap;
 	const struct vu__obs_process *p = &snap->procs[l->proc];
-	const char *state = process_state(p);
+	const char *state = process_state(p), *trouble = top_process_trouble(snap, l->proc);
 	char device[140] = "";
 
-	if (l->dev != UINT32_MAX)
+	if (l->dev != UINT32_MAX) {
 		top_device_title(s, &snap->devs[l->dev], device, sizeof(device));
+		trouble = top_device_trouble(snap, &snap->devs[l->dev]);
+	}
 	/* Sums leave less room; then it is where verdicts are. */
 	if (has_sums(l) && !l->folded)
 		state = "";
@@ -224,7 +226,7 @@ static void name_process(const struct top_scene *s, const struct top_line *l, ch
 		 p->kind != VU__OBS_KIND_LIBVU && p->kind != VU__OBS_KIND_OTHER
 			 ? vu__obs_kind_name(p->kind)
 			 : "",
-		 p->trouble[0] ? ": " : "", p->trouble);
+		 *trouble ? ": " : "", trouble);
 }
 
 static void put_sums(struct top_canvas *c, const struct top_scene *s, struct table *t,
