@@ -61,8 +61,9 @@ static void put_device(struct top_canvas *c, const struct top_scene *s,
 
 void top_view_devices(struct top_canvas *c, const struct top_scene *s, struct top_area a)
 {
+	bool wide = c->cols >= 60;
 	struct top_column k[D_COLUMNS] = {
-		[D_NAME] = {.title = "DEVICE", .width = 14, .grows = 2},
+		[D_NAME] = {.title = "DEVICE", .width = wide ? 20 : 14, .grows = 2},
 		[D_TYPE] = {.title = "TYPE", .width = 5, .rank = 6},
 		[D_PROCESS] = {.title = "PROCESS", .width = 16, .rank = 5},
 		[D_CONNECTED] = {.title = "CONN", .width = 4, .rank = 3},
@@ -75,7 +76,7 @@ void top_view_devices(struct top_canvas *c, const struct top_scene *s, struct to
 		[D_AGE] = {.title = "SINCE", .width = 6, .right = true, .rank = 8},
 		[D_LOG] = {.title = "LOG", .width = 3, .rank = 11},
 		[D_SOCKET] = {.title = "SOCKET", .width = 24, .rank = 12, .grows = 1},
-		[D_HEALTH] = {.title = "WORST", .width = 14, .rank = 1, .grows = 1},
+		[D_HEALTH] = {.title = "WORST", .width = wide ? 20 : 14, .rank = 1, .grows = 1},
 	};
 	size_t first, n;
 
