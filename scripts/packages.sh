@@ -12,8 +12,8 @@ packages_trace_tests="dpdk-dev gzip"
 packages_dist="xz-utils"
 packages_qemu="qemu-system-x86 qemu-utils busybox-static cpio e2fsprogs python3 \
     binutils debian-archive-keyring mount"
-packages_tools="tmux prometheus python3 python3-prometheus-client python3-jsonschema jq \
-    procps"
+packages_tools="tmux prometheus python3 python3-prometheus-client python3-jsonschema \
+    qemu-system-x86 qemu-utils qemu-system-common util-linux"
 packages_foreign="qemu-system-common dpdk-dev ipxe-qemu"
 
 # install_packages NAME...: installs those that are missing; says so.

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests of the tools: run.py --vu-top PROGRAM --fleet PROGRAM --source DIR [CASE...]
+"""Tests of the tools:
+run.py --vu-top PROGRAM --fleet PROGRAM --source DIR [CASE...]
 
 Prints TAP.  Each case starts real back-ends, and looks at what the tool prints about
 them, or shows on a real terminal.
@@ -12,12 +13,13 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cases_files  # noqa: E402
 import cases_screen  # noqa: E402
 import cases_modes  # noqa: E402
 import cases_web  # noqa: E402
 from stage import Context  # noqa: E402
 
-CASES = cases_screen.CASES + cases_modes.CASES + cases_web.CASES
+CASES = cases_screen.CASES + cases_modes.CASES + cases_web.CASES + cases_files.CASES
 
 
 def main():

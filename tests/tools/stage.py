@@ -198,6 +198,12 @@ class Context:
                 " ".join(args), done.returncode, check, done.stdout, done.stderr))
         return done
 
+    def top_all(self, *args):
+        """Of all back-ends of the host, not just the fleet's."""
+        return subprocess.run([self.options.vu_top, *args], env=dict(os.environ, **self.env),
+                              text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=30)
+
     def wait_for(self, condition, why, seconds=10):
         deadline = time.monotonic() + seconds
         while not condition():
