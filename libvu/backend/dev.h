@@ -113,6 +113,7 @@ struct vu__dev {
 	struct vu__telemetry *telemetry;
 	unsigned int number;	 /* in this process: names its files */
 	pthread_t shown_control; /* whose thread id is shown */
+	bool show_later;	 /* eventfds: to look them up would prolong a pause */
 	/* Nothing is popped: hold.c.  Told when nothing is in flight any more. */
 	bool held;
 	void (*on_held_drained)(void *opaque);

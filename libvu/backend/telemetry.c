@@ -271,11 +271,15 @@ void vu__show_eventfds(struct vu__queue *q)
 {
 	const VuVirtq *vq = vu__queue_pub(q);
 	unsigned int i = vu__queue_index(q);
-	int64_t kick = vu__proc_eventfd_id(vq->kick_fd);
-	int64_t call = vu__proc_eventfd_id(vq->call_fd);
-	int64_t err = vu__proc_eventfd_id(vq->err_fd);
-	struct vu_telemetry_config *g = vu__telemetry_edit_queue(q->dev->telemetry, i);
+	struct vu_telemetry_config *g;
+	int64_t kick, call, err;
 
+	if (q->dev->show_later)
+		return;
+	kick = vu__proc_eventfd_id(vq->kick_fd);
+	call = vu__proc_eventfd_id(vq->call_fd);
+	err = vu__proc_eventfd_id(vq->err_fd);
+	g = vu__telemetry_edit_queue(q->dev->telemetry, i);
 	g->kick_id = kick;
 	g->call_id = call;
 	g->err_id = err;

@@ -235,6 +235,9 @@ int vu__take_set_up_queue(struct vu__control *c, const struct vu__snap_queue *q,
 		ret = set_address(d, q);
 	if (!ret && q->size)
 		ret = vu__ring_prepare(&d->queues[i].ring, q->size);
+	/* Made now, it is there when the queue starts. */
+	if (!ret && q->size)
+		(void)vu__telemetry_annex(d->telemetry, i, q->size);
 	if (!ret && t->queues[i].call >= 0)
 		ret = request_u64(d, vu__req_set_vring_call, VU__SET_VRING_CALL, i,
 				  &t->queues[i].call);
@@ -287,11 +290,12 @@ int vu__take_check_ring(struct vu__control *c, const struct vu__snap_queue *q)
 	return 0;
 }
 
-/* Others learned that a ring may have been kicked, or its driver not been called, before. */
-static void wake_both_ends(struct vu__queue *q)
+void vu__take_wake_queue(struct vu__queue *q)
 {
 	VuVirtq *vq = vu__queue_pub(q);
 
+	if (!vu__queue_is_whole(q))
+		return;
 	vu__queue_kick_self(q);
 	if (vq->call_fd >= 0)
 		vu__event_signal(vq->call_fd);
@@ -309,13 +313,9 @@ int vu__take_start_queue(struct vu__control *c, const struct vu__snap_queue *q)
 	if (!ret)
 		ret = request_u64(d, vu__req_set_vring_kick, VU__SET_VRING_KICK, i | no_fd,
 				  &c->take->queues[i].kick);
-	if (ret)
-		return ret;
-	if (q->broken[0])
+	if (!ret && q->broken[0])
 		vu__ring_break(&d->queues[i].ring, "%s", q->broken);
-	else
-		wake_both_ends(&d->queues[i]);
-	return 0;
+	return ret;
 }
 
 /* --- pages --- */

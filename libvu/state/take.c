@@ -146,6 +146,11 @@ static void start_queues(struct vu__control *c)
 				  c->d->why);
 		t->page->queues[q->index].served_ns = vu__control_now();
 	}
+	/* Not before: who is woken may want the processor that the others are started on. */
+	for (uint32_t i = 0; i < t->snap.nqueues; i++) {
+		if (t->snap.queues[i].started)
+			vu__take_wake_queue(&c->d->queues[t->snap.queues[i].index]);
+	}
 }
 
 /* The handlers of requests leave to others what comes after each. */
@@ -154,8 +159,10 @@ static void show(struct vu__dev *d)
 	vu__show_connection(d);
 	vu__show_device(d);
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
-		if (d->pub->vq[i].started)
-			vu__show_queue(&d->queues[i]);
+		if (!d->pub->vq[i].started)
+			continue;
+		vu__show_eventfds(&d->queues[i]);
+		vu__show_queue(&d->queues[i]);
 	}
 }
 
@@ -169,7 +176,9 @@ static void serve(struct vu__control *c)
 
 	t->owner = true;
 	vu__handover_step(c->d, VU__STEP_TAKE_OWNER);
+	c->d->show_later = true;
 	start_queues(c);
+	c->d->show_later = false;
 	vu__handover_step(c->d, VU__STEP_TAKE_LIVE);
 	m.what_case = VU__CONTROL__HANDOVER__WHAT_TAKEN;
 	m.taken = &taken;

@@ -46,8 +46,14 @@ VU_MUST_CHECK int vu__take_set_up_queue(struct vu__control *c, const struct vu__
 /* Whether a queue to be started is where the other side says.  Likewise. */
 VU_MUST_CHECK int vu__take_check_ring(struct vu__control *c, const struct vu__snap_queue *q);
 
-/* Starts it; it looks at its ring, and calls once.  Likewise. */
+/* Starts it.  Likewise. */
 VU_MUST_CHECK int vu__take_start_queue(struct vu__control *c, const struct vu__snap_queue *q);
+
+/*
+ * It looks at its ring, and calls once: others learned that a ring may have been kicked, or
+ * its driver not been called, before.
+ */
+void vu__take_wake_queue(struct vu__queue *q);
 
 /* Maps in the next piece of what guest memory there is.  False: there is no more. */
 bool vu__take_populate(struct vu__control *c);

@@ -196,8 +196,10 @@ static void floor_begin(struct floor *f, unsigned int nfds)
 		fail("the floor");
 	f->chan = chan[0];
 	f->pid = fork();
-	if (!f->pid)
+	if (!f->pid) {
+		close(chan[0]);
 		floor_child(f, chan[1], nfds);
+	}
 	close(chan[1]);
 }
 
