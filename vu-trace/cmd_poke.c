@@ -106,10 +106,18 @@ static const char *kick_means(const struct poke *p, bool moved)
 
 static const char *call_means(const struct poke *p, bool moved)
 {
-	(void)p;
+	if (moved && p->verdict.id == VU__V_IDLE)
+		return "nothing was owed to the driver: it would have moved anyway";
 	return moved ? "a call was missing: it was not sent, suppressed, or lost on its way"
 		     : "it is not for want of a call: the guest had nothing to do, or does "
 		       "not do it";
+}
+
+static const char *means(const struct poke *p, bool moved)
+{
+	if (moved && p->verdict.id == VU__V_MOVING)
+		return "it was moving before: this proves nothing";
+	return p->kick ? kick_means(p, moved) : call_means(p, moved);
 }
 
 /* Whether the side that was notified has done something since. */
@@ -127,7 +135,7 @@ static bool has_moved(const struct poke *p, const struct vu__obs_queue *now)
 static void tell(const struct poke *p, const struct vu__obs_queue *now, bool json)
 {
 	bool moved = has_moved(p, now);
-	const char *means = p->kick ? kick_means(p, moved) : call_means(p, moved);
+	const char *text = means(p, moved);
 	struct json j = json_to(stdout);
 
 	if (!json) {
@@ -137,7 +145,7 @@ static void tell(const struct poke *p, const struct vu__obs_queue *now, bool jso
 		       p->verdict.evidence);
 		printf("  available %u -> %u, used %u -> %u\n", p->before.ring.avail_idx,
 		       now->ring.avail_idx, p->before.ring.used_idx, now->ring.used_idx);
-		printf("  %s\n", means);
+		printf("  %s\n", text);
 		return;
 	}
 	json_open(&j, NULL, '{');
@@ -146,7 +154,7 @@ static void tell(const struct poke *p, const struct vu__obs_queue *now, bool jso
 	json_text(&j, "poked", p->kick ? "kick" : "call");
 	json_bool(&j, "moved", moved);
 	json_text(&j, "verdict_before", vu__obs_verdicts[p->verdict.id].name);
-	json_text(&j, "means", means);
+	json_text(&j, "means", text);
 	json_close(&j, '}');
 	json_line(&j);
 }

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 
 from tools import (Failed, Machine, Process, Talker, Trace, expect, programs_left, run,
@@ -592,7 +593,21 @@ def poke(ctx):
         s.end()
     s = Scene(ctx, "idle")
     s.trace(ctx, "poke", "kick", "nobody:0:0", "--yes", status=1)
+    # One that moves by itself proves nothing.
+    ended = threading.Event()
+    feeder = threading.Thread(target=feed, args=(s, ended), daemon=True)
+    feeder.start()
+    told = json.loads(s.trace(ctx, "poke", "call", "-p", str(s.backend), "--yes", "--json"))
+    ended.set()
+    feeder.join()
+    expect("moved and proves", (told["moved"], told["means"]),
+           (True, "it was moving before: this proves nothing"))
     s.end()
+
+
+def feed(scene, ended):
+    while not ended.wait(0.01):
+        scene.tell("kick")
 
 
 def tier_e(ctx):
