@@ -41,28 +41,34 @@ static void queue_labels(const struct top_exposition_state *x, const struct top_
 	fprintf(x->to, ",queue=\"%u\",role=\"%s\"", t->q->index, vu__obs_role_name(t->q->role));
 }
 
-/* When a device's counters began, in seconds of the epoch; TOP_UNKNOWN. */
-static double created(const struct top_exposition_state *x, const struct vu__obs_device *d)
+/* When a device's counters began, in milliseconds of the epoch; 0: not known, not wanted. */
+static uint64_t created(const struct top_exposition_state *x, const struct vu__obs_device *d)
 {
 	const struct vu__obs_snapshot *s = x->m->frame->snap;
 
 	if (!d->connected_ns || d->connected_ns > s->mono_ns || x->o->no_created ||
 	    x->format != TOP_OPENMETRICS)
-		return TOP_UNKNOWN;
-	return (s->real_ns - (s->mono_ns - d->connected_ns)) / 1e9;
+		return 0;
+	return (s->real_ns - (s->mono_ns - d->connected_ns)) / 1000000u;
+}
+
+/* Seconds; there are many, and a floating point number takes ten times as long. */
+static void put_created(const struct top_exposition_state *x, uint64_t ms)
+{
+	fprintf(x->to, " %" PRIu64 ".%03" PRIu64 "\n", ms / 1000, ms % 1000);
 }
 
 static void put_queue_created(const struct top_exposition_state *x, const struct top_family *f,
 			      const struct top_queue *t)
 {
-	double when = created(x, t->dev);
+	uint64_t when = created(x, t->dev);
 
-	if (!top_known(when))
+	if (!when)
 		return;
 	put_name(x, f, "_created");
 	queue_labels(x, t);
 	end_labels(x);
-	fprintf(x->to, " %.3f\n", when);
+	put_created(x, when);
 }
 
 /* --- of queues --- */
@@ -97,13 +103,13 @@ static void queue_counters(const struct top_exposition_state *x, const struct to
 			fprintf(x->to, ",%s=\"%s\"", label, values[c]);
 			end_labels(x);
 			fprintf(x->to, " %" PRIu64 "\n", t->q->counter[f->which + c]);
-			if (!top_known(created(x, t->dev)))
+			if (!created(x, t->dev))
 				continue;
 			put_name(x, f, "_created");
 			queue_labels(x, t);
 			fprintf(x->to, ",%s=\"%s\"", label, values[c]);
 			end_labels(x);
-			fprintf(x->to, " %.3f\n", created(x, t->dev));
+			put_created(x, created(x, t->dev));
 		}
 	}
 }
@@ -356,12 +362,12 @@ static void device(const struct top_exposition_state *x, const struct top_family
 		device_labels(x, i);
 		end_labels(x);
 		put_number(x, v);
-		if (f->type != TOP_COUNTER || !top_known(created(x, &s->devs[i])))
+		if (f->type != TOP_COUNTER || !created(x, &s->devs[i]))
 			continue;
 		put_name(x, f, "_created");
 		device_labels(x, i);
 		end_labels(x);
-		fprintf(x->to, " %.3f\n", created(x, &s->devs[i]));
+		put_created(x, created(x, &s->devs[i]));
 	}
 }
 

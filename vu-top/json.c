@@ -8,11 +8,25 @@
 
 #include "vu-top/text.h"
 
+/* Names, and most values, have nothing in them that needs care. */
+static bool is_plain(const char *text)
+{
+	for (; *text; text++) {
+		if (*text < 0x20 || *text >= 0x7f || *text == '"' || *text == '\\')
+			return false;
+	}
+	return true;
+}
+
 static void write_text(struct top_json *j, const char *text)
 {
 	size_t len = strlen(text);
 
 	fputc('"', j->to);
+	if (is_plain(text)) {
+		fwrite(text, 1, len, j->to);
+		len = 0;
+	}
 	while (len) {
 		char out[4];
 		uint32_t ch;
