@@ -189,5 +189,55 @@ def monitor_that_does_not_answer(ctx):
     need(time.monotonic() - begin < 1.5, "it took %.1f s to end" % (time.monotonic() - begin))
 
 
+def dead_and_replaced(ctx):
+    """What nobody waits for is no alarm, though its black box is there for days."""
+    if not os.path.exists(ctx.options.vu_blk):
+        return
+    sock = ctx.path("blk.sock")
+    with open(ctx.path("disk.img"), "wb") as f:
+        f.truncate(1 << 20)
+
+    def back_end():
+        p = ctx.start([ctx.options.vu_blk, "--socket-path=" + sock,
+                       "--blk-file=" + ctx.path("disk.img")], stdout=subprocess.PIPE)
+        p.stdout.readline()
+        return p
+
+    def queue(pid, *, vm="boots", **wanted):
+        """Waits until it is as it should be."""
+        seen = []
+
+        def look():
+            sample = json.loads(ctx.top_all("--json", "--once").stdout)
+            seen[:] = [q for q in sample["queues"] if q["pid"] == pid]
+            return seen and seen[0]["vm"] == vm and all(
+                str(seen[0][k]) == v or v in str(seen[0][k]) for k, v in wanted.items())
+
+        ctx.wait_for(look, lambda: "not %s: %s" % (wanted, seen), 20)
+
+    first = back_end()
+    # The BIOS looks for something to boot.
+    q = ctx.start(["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35,memory-backend=m",
+                   "-m", "64", "-object", "memory-backend-memfd,id=m,size=64M,share=on",
+                   "-nodefaults", "-display", "none", "-name", "boots", "-chardev",
+                   "socket,id=c,reconnect=1,path=" + sock, "-device",
+                   "vhost-user-blk-pci,chardev=c,bootindex=1"], stdout=subprocess.DEVNULL,
+                  stderr=subprocess.DEVNULL)
+    queue(first.pid, state="started")
+    first.kill()
+    first.wait()
+    queue(first.pid, state="dead", health="critical", verdict="the ring was in use")
+    second = back_end()
+    queue(first.pid, state="dead", health="info",
+          verdict="process %d serves its socket now" % second.pid)
+    queue(second.pid, state="started", health="ok")
+    second.kill()
+    second.wait()
+    queue(second.pid, state="dead", health="critical", verdict="the ring was in use")
+    q.kill()
+    q.wait()
+    queue(second.pid, vm="", state="dead", health="info", verdict="front-end is dead, too")
+
+
 CASES = [damaged_files, forged_files, cut_while_it_is_looked_at, back_ends_that_come_and_go,
-         without_permission, monitor_that_does_not_answer]
+         without_permission, monitor_that_does_not_answer, dead_and_replaced]

@@ -21,18 +21,25 @@ HEADINGS = [r"QUEUE .*VERDICT", r"DEVICE .*WORST", r"PROCESS .*THREAD .*SERVES|T
             r"TIME .*WHAT", r"SINCE .*WHAT"]
 
 
+# The same where there is room for 40 characters.
+NARROW = [r"^  QUEUE +REQ/s +DEPTH VERDICT", r"^DEVICE +REQ/s WORST", r"^PROCESS +THREAD S BUSY%",
+          r"^ Service time \(pop to push\)", r"^DEVICE +GUEST +SIZE", r"^DEVICE +PHASE +LOG",
+          r"^TIME +EVENT +WHAT", r"^SINCE +LEVEL +WHAT"]
+
+
 def every_view(ctx):
     busy_disk(ctx)
-    for rows, cols in ((24, 80), (50, 200)):
+    for rows, cols in ((24, 80), (50, 200), (10, 40)):
         t = ctx.terminal(rows=rows, cols=cols)
         t.wait(r"0 request .*MOVING")
-        for n, heading in enumerate(HEADINGS, 1):
+        headings = NARROW if cols == 40 else HEADINGS
+        for n, heading in enumerate(headings, 1):
             t.keys(str(n))
             t.wait(heading)
         t.keys("Tab")
-        t.wait(HEADINGS[0])
+        t.wait(headings[0])
         t.keys("BTab")
-        t.wait(HEADINGS[7])
+        t.wait(headings[7])
         for line in t.screen().split("\n"):
             need(len(line) <= cols, "a line is longer than the screen: " + line)
         t.keys("q")

@@ -27,9 +27,10 @@ def main():
     parser.add_argument("--vu-top", required=True)
     parser.add_argument("--fleet", required=True)
     parser.add_argument("--source", required=True)
+    parser.add_argument("--vu-blk", default="", help="it may be missing")
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
-    for name in ("vu_top", "fleet", "source"):
+    for name in ("vu_top", "fleet", "source", "vu_blk"):
         setattr(options, name, os.path.abspath(getattr(options, name)))
     cases = [c for c in CASES if not options.cases or c.__name__ in options.cases]
     failed = 0

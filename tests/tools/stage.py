@@ -207,7 +207,8 @@ class Context:
     def wait_for(self, condition, why, seconds=10):
         deadline = time.monotonic() + seconds
         while not condition():
-            need(time.monotonic() < deadline, why)
+            if time.monotonic() > deadline:
+                raise Failed(why() if callable(why) else why)
             time.sleep(0.02)
 
     def start(self, argv, **more):
