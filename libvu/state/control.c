@@ -127,6 +127,17 @@ void vu__control_done(struct vu__control *c)
 	vu__control_timer(c, 0);
 }
 
+/* Of what peers do wrong, a line a second: they could do it all the time. */
+static bool may_complain(struct vu__control *c)
+{
+	uint64_t now = vu__control_now();
+
+	if (c->complained_ns && now - c->complained_ns < 1000000000)
+		return false;
+	c->complained_ns = now;
+	return true;
+}
+
 /* --- answers --- */
 
 static ssize_t send_packet(int fd, const void *bytes, size_t len, const int *fds,
@@ -175,13 +186,15 @@ void vu__control_reply(struct vu__control *c, Vu__Control__Reply *reply, const i
 	struct vu__peer *p = c->talking ? c->talking : c->owner;
 	int ret;
 
-	if (!p || p->fd < 0)
+	if (!p || p->fd < 0 || p->deaf)
 		return;
 	ret = send_reply(p->fd, reply, fds, nfds);
 	if (!ret)
 		return;
-	vu__warn("control: process %d does not take its answer: %s", (int)p->pid,
-		 strerror(-ret));
+	if (may_complain(c))
+		vu__warn("control: process %d does not take its answer: %s", (int)p->pid,
+			 strerror(-ret));
+	p->deaf = true;
 	/* Its end shows at the next turn of the event loop, not in the middle of a job. */
 	shutdown(p->fd, SHUT_RDWR);
 }
@@ -319,6 +332,10 @@ static void on_request(VuDev *dev, int condition, void *data)
 
 	(void)dev;
 	(void)condition;
+	if (p->deaf) {
+		drop_peer(p);
+		return;
+	}
 	n = vu__sys.recvmsg(p->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -398,8 +415,9 @@ static void on_connection(VuDev *dev, int condition, void *data)
 	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return;
 	if (cred.uid != 0 && cred.uid != geteuid()) {
-		vu__warn("control: user %u (process %d) was turned away", (unsigned int)cred.uid,
-			 (int)cred.pid);
+		if (may_complain(c))
+			vu__warn("control: user %u (process %d) was turned away",
+				 (unsigned int)cred.uid, (int)cred.pid);
 		turn_away(conn, -EPERM, "only user %u and root may", (unsigned int)geteuid());
 		return;
 	}
@@ -411,6 +429,7 @@ static void on_connection(VuDev *dev, int condition, void *data)
 	p->pid = cred.pid;
 	p->fd = vu__steal_fd(&conn);
 	p->heard_ns = vu__control_now();
+	p->deaf = false;
 	dev->set_watch(dev, p->fd, VU_WATCH_IN, on_request, p);
 }
 

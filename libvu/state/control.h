@@ -53,6 +53,7 @@ struct vu__peer {
 	int fd; /* -1: a free place */
 	pid_t pid;
 	uint64_t heard_ns;
+	bool deaf; /* it does not take answers: nothing more is read from it */
 };
 
 struct vu__control {
@@ -65,6 +66,7 @@ struct vu__control {
 	struct vu__peer *talking; /* whose request is at hand */
 	struct vu__peer *owner;	  /* whose job it is; NULL: a peer that is gone */
 	struct vu__peer *watcher; /* of dirty pages, by a shadow log; or NULL */
+	uint64_t complained_ns;
 	bool watching;
 	const struct vu__job *job;
 	union {

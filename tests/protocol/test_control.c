@@ -174,7 +174,8 @@ static void slow_reader(void **state)
 			pair_echo(p, q, sent);
 		assert_true(sent < 1000000);
 	}
-	assert_int_equal(errno, EPIPE);
+	/* With what it has not read: a reset. */
+	assert_true(errno == EPIPE || errno == ECONNRESET);
 	print_message("# dropped after %u requests\n", sent);
 	close(fd);
 	/* And the next one is served. */
