@@ -3,7 +3,8 @@
  * How long queues stand still when one vu-blk takes over from another, under load, beside
  * the least it could be: passing the same number of file descriptors to another process,
  * and its waking up.  They run in turns.  Then what an operator has otherwise: end the
- * process, start the next one, connect again.  Then checkpoint and restore.
+ * process, start the next one, connect again.  Then checkpoint and restore, and what tools
+ * that misbehave on the control socket cost.
  *
  * One thread drives the disk while vu-migrate runs; a child is the floor's other process.
  */
@@ -19,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -378,6 +380,97 @@ static void measure_images(unsigned int rounds)
 	       percentile(load, rounds, 99) * per, (double)st.st_size * per / 1024, queues);
 }
 
+/* --- tools that misbehave --- */
+
+static int connect_control(pid_t pid)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%d-0.control", dir, (int)pid);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Too long, no message at all, files nobody asked for, answers never read; for ever. */
+static void misbehave(pid_t blk)
+{
+	static uint8_t junk[8192];
+	int fds[PACKET_FDS], fd = -1;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	memset(junk, 0xff, sizeof(junk));
+	for (unsigned int i = 0; i < PACKET_FDS; i++)
+		fds[i] = STDIN_FILENO;
+	for (unsigned int i = 0;; i++) {
+		char control[CMSG_SPACE(sizeof(fds))]
+			__attribute__((aligned(sizeof(struct cmsghdr)))) = {0};
+		struct iovec iov = {.iov_base = junk, .iov_len = i % 2 ? 16 : sizeof(junk)};
+		struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+				   .msg_controllen = sizeof(control)};
+		struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+		if (fd < 0) {
+			fd = connect_control(blk);
+			poll(NULL, 0, fd < 0);
+			continue;
+		}
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fds));
+		memcpy(CMSG_DATA(c), fds, sizeof(fds));
+		if (sendmsg(fd, &h, MSG_DONTWAIT) < 0 && errno != EAGAIN) {
+			close(fd);
+			fd = -1;
+		}
+	}
+}
+
+/* Alone and beside three of those, in turns: requests, and the longest that one took. */
+static void measure_hostile(unsigned int rounds)
+{
+	static double quiet[2][MAX_ROUNDS];
+	double requests[2] = {0, 0};
+	struct disk d;
+	pid_t blk;
+
+	unlink(main_sock);
+	blk = start_blk(main_sock, 4);
+	if (!disk_begin(&d, main_sock, 4, 0))
+		errno = 0, fail(d.error);
+	for (unsigned int i = 0; i < 2 * rounds; i++) {
+		uint64_t before = d.done;
+		pid_t bad[3];
+
+		for (unsigned int k = 0; i % 2 && k < 3; k++) {
+			bad[k] = fork();
+			if (!bad[k])
+				misbehave(blk);
+		}
+		d.quiet_ns = 0;
+		if (!disk_run(&d, 100))
+			errno = 0, fail(d.error);
+		quiet[i % 2][i / 2] = (double)d.quiet_ns / 1e6;
+		requests[i % 2] += (double)(d.done - before);
+		for (unsigned int k = 0; i % 2 && k < 3; k++) {
+			kill(bad[k], SIGKILL);
+			waitpid(bad[k], NULL, 0);
+		}
+	}
+	printf("bad tools: %.0f requests a second without, %.0f beside them; the longest gap of a "
+	       "queue in 100 ms %.2f, %.2f ms and %.2f, %.2f ms\n", requests[0] * 10 / rounds,
+	       requests[1] * 10 / rounds, percentile(quiet[0], rounds, 50),
+	       percentile(quiet[0], rounds, 99), percentile(quiet[1], rounds, 50),
+	       percentile(quiet[1], rounds, 99));
+	kill(blk, SIGKILL);
+	waitpid(blk, NULL, 0);
+	disk_end(&d);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 200;
@@ -405,6 +498,7 @@ int main(int argc, char **argv)
 	measure(64, rounds, memory);
 	measure_restart(16, rounds / 10 + 1, memory);
 	measure_images(rounds / 10 + 1);
+	measure_hostile(rounds / 10 + 1);
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	return system(command) != 0;
 }
