@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <linux/virtio_ring.h>
 
+#include "backend/dev.h"
 #include "base/fd.h"
 #include "tests/lib/pair.h"
 
@@ -439,6 +440,59 @@ static void a_device_can_mark_by_itself(void **state)
 	pair_free(p);
 }
 
+/* A log for each queue, as somebody who watches brings them. */
+static int watch(struct pair *p, const struct log *l)
+{
+	struct vu__log **logs = calloc(p->dev.max_queues, sizeof(*logs));
+	char why[200];
+	int ret;
+
+	for (unsigned int i = 0; i < p->dev.max_queues; i++)
+		assert_int_equal(vu__log_new(l->fd, l->size, 0, &logs[i], why, sizeof(why)), 0);
+	pair_lock(p);
+	ret = vu__log_shadow(vu__dev_of(&p->dev), logs);
+	pair_unlock(p);
+	for (unsigned int i = 0; ret && i < p->dev.max_queues; i++)
+		vu__log_put(logs[i]);
+	if (ret)
+		free(logs);
+	return ret;
+}
+
+/* After a migration that was cancelled a monitor leaves its log where it is. */
+static void a_log_that_is_not_used_is_in_nobody_s_way(void **state)
+{
+	struct pair *p = pair_ready(NULL);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 8, 0x10000, 0);
+	uint64_t on = vu_frontend_features(p->fe), off = on & ~VU_BIT(VU__F_LOG_ALL);
+	struct log l = log_new(LOG_BYTES), shadow = log_new(LOG_BYTES);
+
+	(void)state;
+	use_log(p, &l);
+	assert_int_equal(watch(p, &shadow), -EBUSY);
+	check_ok(p, vu_frontend_set_features(p->fe, off));
+	log_used(p, q, true, NOWHERE);
+	assert_int_equal(watch(p, &shadow), -EBUSY);
+	log_used(p, q, false, 0);
+	memset(l.bits, 0, l.size);
+	assert_int_equal(watch(p, &shadow), 0);
+	pair_echo(p, q, 1);
+	assert_int_equal(count(&shadow), 1);
+	assert_int_equal(count(&l), 0);
+	/* The next migration has it all, and who watches sees no more. */
+	check_ok(p, vu_frontend_set_features(p->fe, on));
+	memset(shadow.bits, 0, shadow.size);
+	pair_echo(p, q, 2);
+	assert_int_equal(count(&shadow), 0);
+	assert_int_equal(count(&l), 1);
+	pair_lock(p);
+	vu__log_unshadow(vu__dev_of(&p->dev));
+	pair_unlock(p);
+	log_free(&l);
+	log_free(&shadow);
+	pair_free(p);
+}
+
 static void the_answer_has_the_size_that_was_chosen(void **state)
 {
 	static const unsigned int sizes[] = {16, 8, 0};
@@ -487,6 +541,7 @@ int main(void)
 		cmocka_unit_test(what_is_given_up_in_flight_counts_as_written),
 		cmocka_unit_test(what_was_written_before_an_unpop_counts),
 		cmocka_unit_test(a_device_can_mark_by_itself),
+		cmocka_unit_test(a_log_that_is_not_used_is_in_nobody_s_way),
 		cmocka_unit_test(the_answer_has_the_size_that_was_chosen),
 	};
 
