@@ -18,6 +18,7 @@
 #include "base/proc.h"
 #include "base/rundir.h"
 #include "base/sys.h"
+#include "core/meter.h"
 #include "core/split.h"
 
 #define LINE 64u
@@ -252,11 +253,8 @@ static int make_memory(struct vu__telemetry *t, const struct vu_telemetry_header
 {
 	char why[256] = "";
 	void *mem;
-	int ret = -ENOENT;
+	int ret = VU__METERED ? make_file(t, h, why, sizeof(why)) : -ENOENT;
 
-#ifndef VU_NO_TELEMETRY
-	ret = make_file(t, h, why, sizeof(why));
-#endif
 	if (!ret)
 		return 0;
 	if (why[0])
