@@ -33,7 +33,7 @@ int vu__req_set_vring_num(struct vu__dev *d, struct vu__msg *m)
 static int readdress(struct vu__queue *q, const VuRing *ring)
 {
 	vu__queue_quiesce(q);
-	vu__queue_pub(q)->vring = *ring;
+	vu__ring_set_addresses(&q->ring, ring);
 	vu__queue_resume(q);
 	return VU__DONE;
 }

@@ -13,6 +13,7 @@
 #define VU_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
 #define VU_COLD		    __attribute__((cold, noinline))
 #define VU_ALWAYS_INLINE    inline __attribute__((always_inline))
+#define VU_NOINLINE	    __attribute__((noinline))
 #define VU_LIKELY(x)	    __builtin_expect(!!(x), 1)
 #define VU_UNLIKELY(x)	    __builtin_expect(!!(x), 0)
 

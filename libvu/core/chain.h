@@ -26,26 +26,6 @@ struct vu__table {
 /* Marks the first @len writable bytes of the chain at @head.  False as below. */
 VU_MUST_CHECK bool vu__chain_mark(struct vu__ring *r, unsigned int head, uint64_t len);
 
-/*
- * Marks the first @len bytes that the device could write in the chain at @head, which it
- * has popped and completed, as written: by what was recorded when it was popped, else by
- * the chain.  False: the ring or the log is of no use.
- */
-static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__ring_mark_data(struct vu__ring *r,
-							       unsigned int head, uint32_t len)
-{
-	const struct vu__writable *w = r->writable ? &r->writable[head] : NULL;
-	uint32_t first;
-
-	if (VU_UNLIKELY(!w || !w->len[0]))
-		return vu__chain_mark(r, head, len);
-	if (vu__skipped(VU__MARK_DATA))
-		return true;
-	first = VU_MIN(len, w->len[0]);
-	return vu__ring_mark(r, w->gpa[0], first, VU__DIRTY_DATA) &&
-	       vu__ring_mark(r, w->gpa[1], VU_MIN(len - first, w->len[1]), VU__DIRTY_STATUS);
-}
-
 /* The general case of one buffer: it may lie in several regions. */
 VU_COLD bool vu__chain_add_pieces(struct vu__ring *r, const struct vu__desc *d,
 				  unsigned int *niov);
@@ -104,21 +84,22 @@ enum vu__walk {
 	VU__WALK_MARK,	  /* the first *in writable bytes into the dirty log */
 };
 
-/* One step of VU__WALK_RECORD, for the @n-th writable buffer: the first and the last. */
+/* One step of VU__WALK_RECORD: the first writable buffer, or another, as the last yet. */
 static inline void vu__chain_record(struct vu__writable *w, const struct vu__desc *d,
-				    unsigned int n)
+				    unsigned int which)
 {
-	w->gpa[n > 0] = d->addr;
-	w->len[n > 0] = d->len;
+	w->gpa[which] = d->addr;
+	w->len[which] = d->len;
 }
 
-/* With others between those two, the record says nothing. */
+/* There were @n. */
 static inline void vu__chain_record_end(struct vu__writable *w, unsigned int n)
 {
-	if (n < 2)
-		w->len[n] = 0;
-	else if (VU_UNLIKELY(n > 2))
-		w->len[0] = 0;
+	if (VU_LIKELY(n == 2))
+		return;
+	w->len[n == 1] = 0;
+	if (n != 1)
+		w->gpa[0] = 0;
 }
 
 /* One step of VU__WALK_MARK.  *@left is 0 when no more is to be marked. */
@@ -142,12 +123,13 @@ static inline __attribute__((always_inline)) bool
 vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 	       struct vu__chain *chain, uint64_t *in, uint64_t *out)
 {
-	unsigned int next = head, nwritable = 0;
+	unsigned int next = head;
 	struct vu__table t = {r->vq->vring.desc, r->vq->vring.num, false};
+	struct vu__writable *record = mode == VU__WALK_RECORD ? &r->writable[head] : NULL;
 	/* In one table a longer chain has a loop; together, memory for iovecs ends. */
 	unsigned int budget = VU_MIN(t.num, VIRTQUEUE_MAX_SIZE);
 	unsigned int descs = 0, niov = 0, readable = 0;
-	bool writing = false;
+	unsigned int writing = 0; /* descs at the first writable one */
 
 	for (;;) {
 		struct vu__desc d;
@@ -167,8 +149,12 @@ vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 		descs++;
 		if (d.flags & VRING_DESC_F_WRITE) {
 			if (!writing) {
-				writing = true;
+				writing = descs;
 				readable = niov;
+				if (mode == VU__WALK_RECORD)
+					vu__chain_record(record, &d, 0);
+			} else if (mode == VU__WALK_RECORD) {
+				vu__chain_record(record, &d, 1);
 			}
 		} else if (VU_UNLIKELY(writing)) {
 			return vu__chain_bad_buffer(r, &d);
@@ -182,9 +168,6 @@ vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 		if ((mode == VU__WALK_COLLECT || mode == VU__WALK_RECORD) &&
 		    !vu__chain_add_buffer(r, &d, &niov))
 			return false;
-		if (mode == VU__WALK_RECORD && writing &&
-		    !(t.indirect && vu__skipped(VU__MARK_INDIRECT)))
-			vu__chain_record(&r->writable[head], &d, nwritable++);
 		if (mode == VU__WALK_MARK && writing) {
 			if (!vu__chain_mark_buffer(r, &d, t.indirect, in))
 				return false;
@@ -199,8 +182,10 @@ vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 		chain->niov = niov;
 		chain->out_num = writing ? readable : niov;
 	}
+	if (mode == VU__WALK_RECORD && t.indirect && vu__skipped(VU__MARK_INDIRECT))
+		writing = 0;
 	if (mode == VU__WALK_RECORD)
-		vu__chain_record_end(&r->writable[head], nwritable);
+		vu__chain_record_end(record, writing ? descs + 1 - writing : 0);
 	return true;
 }
 

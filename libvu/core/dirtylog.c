@@ -2,7 +2,6 @@
 /* Mapping the dirty log and setting bits in it. */
 #include "core/dirtylog.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
-#include "core/meter.h"
 #include "core/split.h"
 
 static int check_file(int fd, uint64_t size, uint64_t offset, char *why, size_t why_size)
@@ -89,12 +87,6 @@ void vu__log_put(struct vu__log *log)
 	free(log);
 }
 
-/* True if not all of these bits are set. */
-static bool is_news(const struct vu__log *log, uint64_t word, uint64_t le)
-{
-	return (__atomic_load_n(&log->words[word], __ATOMIC_RELAXED) & le) != le;
-}
-
 static unsigned int count_bits(uint64_t mask)
 {
 	/* Mostly there is one. */
@@ -106,41 +98,34 @@ static void count(const struct vu__dirty *d, uint64_t mask, uint64_t old)
 {
 	if (!VU__METERED || !d->counts)
 		return;
-	vu__meter_add(&d->counts[0], count_bits(mask & ~old));
-	vu__meter_add(&d->counts[1], count_bits(mask & old));
+	if (mask & ~old)
+		vu__meter_add(&d->counts[0], count_bits(mask & ~old));
+	if (mask & old)
+		vu__meter_add(&d->counts[1], count_bits(mask & old));
 }
 
-/* A locked operation orders what was stored before it before what is loaded after it. */
-#if defined(__x86_64__) || defined(__i386__)
-#define LOCKED_IS_FENCE true
-#else
-#define LOCKED_IS_FENCE false
-#endif
-
-/*
- * Sets bits of one word, after everything that was written before: a front-end that
- * clears them sees it.
- */
+/* vu__dirty_set_bit() for several, and when somebody is to be told. */
 static void set_bits(struct vu__dirty *d, uint64_t word, uint64_t mask)
 {
-	uint64_t le = htole64(mask);
-	bool tell = d->call_fd >= 0 && is_news(d->log, word, le);
+	uint64_t old;
 
 	if (vu__skipped(VU__MARK_SOME))
 		return;
-	count(d, le, __atomic_fetch_or(&d->log->words[word], le, __ATOMIC_SEQ_CST));
-	if (VU_UNLIKELY(tell))
-		vu__event_signal_any(d->call_fd);
+	if (VU_LIKELY(d->call_fd < 0)) {
+		old = vu__dirty_look(d, word);
+		__atomic_fetch_or(&d->words[word], htole64(mask), __ATOMIC_SEQ_CST);
+	} else {
+		old = le64toh(__atomic_fetch_or(&d->words[word], htole64(mask),
+						__ATOMIC_SEQ_CST));
+		if (mask & ~old)
+			vu__event_signal_any(d->call_fd);
+	}
+	count(d, mask, old);
 }
 
-/*
- * The same without the locked operation if the bits are set already.  That may be
- * trusted only because a barrier stands between the writes to the pages and this look:
- * if the front-end clears a bit after it, it reads the page after that.
- */
-static void set_bits_behind_fence(struct vu__dirty *d, uint64_t word, uint64_t mask)
+void vu__dirty_set_behind_fence(struct vu__dirty *d, uint64_t word, uint64_t mask)
 {
-	if (is_news(d->log, word, htole64(mask)))
+	if (mask & ~vu__dirty_look(d, word))
 		set_bits(d, word, mask);
 	else
 		count(d, mask, mask);
@@ -162,7 +147,7 @@ static void set_whole_words(struct vu__dirty *d, uint64_t first, uint64_t end)
 	/* What was written to the pages before a look at their bits. */
 	vu__split_fence();
 	for (uint64_t w = first; w < end; w++)
-		set_bits_behind_fence(d, w, ~0ULL);
+		vu__dirty_set_behind_fence(d, w, ~0ULL);
 }
 
 bool vu__dirty_add_pages(struct vu__dirty *d, uint64_t gpa, uint64_t len,
@@ -187,16 +172,14 @@ bool vu__dirty_add_pages(struct vu__dirty *d, uint64_t gpa, uint64_t len,
 	return true;
 }
 
-void vu__dirty_flush(struct vu__dirty *d)
+void vu__dirty_set_all(struct vu__dirty *d)
 {
 	bool fenced = false;
 
-	if (!d->log)
-		return;
 	/* Data goes to ever other pages, so the look would find nothing to save. */
 	if (d->noted[VU__DIRTY_DATA].mask) {
 		vu__dirty_set_noted(d, VU__DIRTY_DATA);
-		fenced = LOCKED_IS_FENCE;
+		fenced = VU__LOCKED_IS_FENCE;
 	}
 	for (unsigned int k = VU__DIRTY_STATUS; k < VU__DIRTY_KINDS; k++) {
 		uint64_t mask = d->noted[k].mask;
@@ -208,7 +191,7 @@ void vu__dirty_flush(struct vu__dirty *d)
 			vu__split_fence();
 		fenced = true;
 		d->noted[k].mask = 0;
-		set_bits_behind_fence(d, d->noted[k].word, mask);
+		vu__dirty_set_behind_fence(d, d->noted[k].word, mask);
 	}
 }
 
@@ -219,6 +202,7 @@ void vu__dirty_set_log(struct vu__dirty *d, struct vu__log *log, bool data, int 
 	/* Words of another log are other pages. */
 	memset(d->noted, 0, sizeof(d->noted));
 	d->log = log;
+	d->words = log ? log->words : NULL;
 	d->pages = log ? log->pages : 0;
 	d->skew = log ? log->skew : 0;
 	d->data = data && log;

@@ -12,7 +12,10 @@
 #ifndef VU_CORE_DIRTYLOG_H
 #define VU_CORE_DIRTYLOG_H
 
+#include <endian.h>
+
 #include "base/util.h"
+#include "core/meter.h"
 #include "core/mutants.h"
 
 #define VU__LOG_PAGE_SHIFT 12
@@ -52,7 +55,8 @@ enum vu__dirty_kind { VU__DIRTY_DATA, VU__DIRTY_STATUS, VU__DIRTY_RING, VU__DIRT
 
 struct vu__dirty {
 	struct vu__log *log; /* NULL: nothing is logged; the owner keeps a reference */
-	uint64_t pages;	     /* of the log, and its skew */
+	uint64_t *words;     /* of the log, its pages and its skew */
+	uint64_t pages;
 	unsigned int skew;
 	bool data;   /* VHOST_F_LOG_ALL: buffers are logged; not without a log */
 	int call_fd; /* SET_LOG_FD's eventfd, or -1 */
@@ -81,6 +85,18 @@ static inline void vu__dirty_note(struct vu__dirty *d, uint64_t word, uint64_t m
 bool vu__dirty_add_pages(struct vu__dirty *d, uint64_t gpa, uint64_t len,
 			 enum vu__dirty_kind kind);
 
+/* Notes that something in page @page has been written.  False as below. */
+static VU_ALWAYS_INLINE VU_MUST_CHECK bool
+vu__dirty_add_page(struct vu__dirty *d, uint64_t page, enum vu__dirty_kind kind)
+{
+	uint64_t bit = page + d->skew;
+
+	if (VU_UNLIKELY(page >= d->pages))
+		return false;
+	vu__dirty_note(d, bit / 64, VU_BIT(bit % 64), kind);
+	return true;
+}
+
 /*
  * Notes that @len bytes at @gpa have been written.  False: the log has no room for
  * them, nothing is noted.
@@ -88,19 +104,68 @@ bool vu__dirty_add_pages(struct vu__dirty *d, uint64_t gpa, uint64_t len,
 static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__dirty_add(struct vu__dirty *d, uint64_t gpa,
 							  uint64_t len, enum vu__dirty_kind kind)
 {
-	uint64_t page = gpa >> VU__LOG_PAGE_SHIFT, bit = page + d->skew;
-
 	/* None, or into the next page. */
 	if (VU_UNLIKELY(len - 1 > VU__LOG_PAGE_MASK - (gpa & VU__LOG_PAGE_MASK)))
 		return !len || vu__dirty_add_pages(d, gpa, len, kind);
-	if (VU_UNLIKELY(page >= d->pages))
-		return false;
-	vu__dirty_note(d, bit / 64, 1ULL << bit % 64, kind);
-	return true;
+	return vu__dirty_add_page(d, gpa >> VU__LOG_PAGE_SHIFT, kind);
 }
 
 /* Sets all that was noted; what was written before is written before the bits. */
-void vu__dirty_flush(struct vu__dirty *d);
+void vu__dirty_set_all(struct vu__dirty *d);
+
+static inline void vu__dirty_flush(struct vu__dirty *d)
+{
+	if (d->log)
+		vu__dirty_set_all(d);
+}
+
+/* --- at once, for logs of which nobody is told, and with d->counts --- */
+
+static VU_ALWAYS_INLINE uint64_t vu__dirty_look(const struct vu__dirty *d, uint64_t word)
+{
+	return le64toh(__atomic_load_n(&d->words[word], __ATOMIC_RELAXED));
+}
+
+/* A page was marked, @again. */
+static VU_ALWAYS_INLINE void vu__dirty_count(const struct vu__dirty *d, bool again)
+{
+	if (VU__METERED)
+		vu__meter_add(&d->counts[again], 1);
+}
+
+static VU_ALWAYS_INLINE void vu__dirty_count_again(const struct vu__dirty *d, unsigned int n)
+{
+	if (VU__METERED)
+		vu__meter_add(&d->counts[1], n);
+}
+
+/* Sets a bit after everything that was written before: whoever clears it sees that. */
+static VU_ALWAYS_INLINE void vu__dirty_set_bit(struct vu__dirty *d, uint64_t bit)
+{
+	uint64_t old = vu__dirty_look(d, bit / 64);
+
+	if (vu__skipped(VU__MARK_SOME))
+		return;
+	/* Whose result nobody needs, that is one instruction; the count may be off by it. */
+	__atomic_fetch_or(&d->words[bit / 64], htole64(VU_BIT(bit % 64)), __ATOMIC_SEQ_CST);
+	vu__dirty_count(d, old >> bit % 64 & 1);
+}
+
+/* Sets bits of one word that are not set; any number of them. */
+void vu__dirty_set_behind_fence(struct vu__dirty *d, uint64_t word, uint64_t mask);
+
+/*
+ * The same without the locked operation if the bit is set already.  That may be trusted
+ * only because a barrier stands between the writes to the page and this look: if the
+ * front-end clears the bit after it, it reads the page after that.
+ */
+static VU_ALWAYS_INLINE void vu__dirty_set_bit_behind_fence(struct vu__dirty *d, uint64_t bit)
+{
+	if (VU_LIKELY(vu__dirty_look(d, bit / 64) >> bit % 64 & 1))
+		vu__dirty_count(d, true);
+	else
+		vu__dirty_set_bit(d, bit);
+}
 
 /* Another log, or none, from now on.  Sets in the old one what was noted for it. */
 void vu__dirty_set_log(struct vu__dirty *d, struct vu__log *log, bool data, int call_fd);

@@ -6,8 +6,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "core/chain.h"
-#include "core/used.h"
+#include "core/ringlog.h"
 
 /* Takes @head out of flight.  False if it was not in flight. */
 static inline bool head_done(struct vu__ring *r, unsigned int head)
@@ -120,7 +119,7 @@ VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
  * Whether there is an entry that may be popped; how many may be without asking again.
  * What is asked once a row need not be asked for each.
  */
-static __attribute__((noinline)) bool look(struct vu__ring *r)
+static VU_NOINLINE bool look(struct vu__ring *r)
 {
 	VuVirtq *vq = r->vq;
 	uint16_t n;
@@ -267,7 +266,7 @@ VU_COLD static void not_in_flight(const VuVirtqElement *elem)
 }
 
 /* False: nothing can be pushed. */
-static __attribute__((noinline)) bool time_push(struct vu__ring *r, unsigned int head)
+static VU_NOINLINE bool time_push(struct vu__ring *r, unsigned int head)
 {
 	uint8_t gen;
 
@@ -292,28 +291,34 @@ static VU_ALWAYS_INLINE bool may_push(struct vu__ring *r, unsigned int head)
 	       time_push(r, head);
 }
 
-/*
- * @tracked is a constant at all places of use: a queue that is neither logged nor tracked
- * gets code that knows nothing of either.
- */
-static VU_ALWAYS_INLINE bool fill(struct vu__ring *r, const VuVirtqElement *elem,
-				  unsigned int len, unsigned int idx, bool tracked)
+/* Takes @elem out of flight, to be shown as used.  False: it cannot be. */
+static VU_ALWAYS_INLINE bool complete(struct vu__ring *r, const VuVirtqElement *elem)
 {
-	VuVirtq *vq = r->vq;
-	uint16_t slot = (vq->used_idx + idx) & r->mask;
-
 	if (!may_push(r, elem->index))
 		return false;
-	if (VU_UNLIKELY(!head_done(r, elem->index))) {
-		not_in_flight(elem);
-		return false;
-	}
-	if (tracked && r->dirty.data && !vu__ring_mark_data(r, elem->index, len))
-		return false;
-	vu__split_set_used_entry(vq->vring.used, slot, elem->index, len);
+	if (VU_LIKELY(head_done(r, elem->index)))
+		return true;
+	not_in_flight(elem);
+	return false;
+}
+
+static VU_ALWAYS_INLINE void set_entry(struct vu__ring *r, uint16_t slot,
+				       const VuVirtqElement *elem, unsigned int len)
+{
+	vu__split_set_used_entry(r->vq->vring.used, slot, elem->index, len);
 	vu__meter_filled(&r->meter, len);
-	return !tracked || vu__ring_mark_used(r, offsetof(struct vring_used, ring[slot]),
-					      sizeof(vring_used_elem_t));
+}
+
+/* ... with what goes along with it.  False: that failed, it cannot be shown. */
+static VU_ALWAYS_INLINE bool show_tracked(struct vu__ring *r, const VuVirtqElement *elem,
+					  unsigned int len, unsigned int idx)
+{
+	uint16_t slot = (r->vq->used_idx + idx) & r->mask;
+
+	if (r->dirty.data && !vu__ring_mark_data(r, elem->index, len))
+		return false;
+	set_entry(r, slot, elem, len);
+	return !r->dirty.log || vu__ring_mark_entry(r, slot);
 }
 
 /* The heads filled at @num places from @idx on become the last batch. */
@@ -345,14 +350,13 @@ static VU_ALWAYS_INLINE void publish_tracked(struct vu__ring *r, uint16_t new,
 {
 	VuVirtqInflight *inflight = r->vq->inflight;
 
-	/* The pages under the data and the entries; that of the index follows. */
-	vu__dirty_flush(&r->dirty);
 	if (inflight && head == VU__NO_HEAD)
 		link_batch(r, new - num, num);
 	else if (inflight)
 		vu__inflight_link(inflight, head);
 	vu__split_publish_used_idx(r->vq->vring.used, new);
-	(void)vu__ring_mark_used(r, offsetof(struct vring_used, idx), sizeof(new));
+	if (r->dirty.log)
+		vu__ring_mark_index(r);
 	if (!inflight)
 		return;
 	vu__inflight_step();
@@ -363,42 +367,63 @@ static VU_ALWAYS_INLINE void publish_tracked(struct vu__ring *r, uint16_t new,
 	vu__inflight_settle(inflight, new);
 }
 
-static VU_ALWAYS_INLINE void flush(struct vu__ring *r, unsigned int num, uint16_t head,
-				   bool tracked)
+/* The used index was published, which shows @num more. */
+static VU_ALWAYS_INLINE void shown(struct vu__ring *r, uint16_t new, unsigned int num)
 {
 	VuVirtq *vq = r->vq;
-	uint16_t old = vq->used_idx, new = old + num;
 
-	if (tracked)
-		publish_tracked(r, new, num, head);
-	else
-		vu__split_publish_used_idx(vq->vring.used, new);
 	vq->used_idx = new;
 	vu__meter_flushed(&r->meter, new);
 	vq->inuse -= num;
 	/* Half the index space after the last call, "since then" says nothing. */
-	if ((int16_t)(new - vq->signalled_used) < (uint16_t)(new - old))
+	if ((int16_t)(new - vq->signalled_used) < (uint16_t)num)
 		vq->signalled_used_valid = false;
 	if (VU_UNLIKELY(r->drained_fd >= 0 && !vq->inuse))
 		vu__event_signal(r->drained_fd);
 }
 
-static bool fill_tracked(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
-			 unsigned int idx)
+static VU_ALWAYS_INLINE void flush(struct vu__ring *r, unsigned int num)
 {
-	if (!fill(r, elem, len, idx, true))
+	uint16_t new = r->vq->used_idx + num;
+
+	vu__split_publish_used_idx(r->vq->vring.used, new);
+	shown(r, new, num);
+}
+
+static VU_ALWAYS_INLINE void flush_tracked(struct vu__ring *r, unsigned int num, uint16_t head)
+{
+	uint16_t new = r->vq->used_idx + num;
+
+	/* The pages under the data and the entries; that of the index follows. */
+	vu__dirty_flush(&r->dirty);
+	publish_tracked(r, new, num, head);
+	shown(r, new, num);
+}
+
+static VU_NOINLINE bool fill_tracked(struct vu__ring *r, const VuVirtqElement *elem,
+				     unsigned int len, unsigned int idx)
+{
+	if (!complete(r, elem) || !show_tracked(r, elem, len, idx))
 		return false;
 	if (r->vq->inflight)
 		r->filled[(uint16_t)(r->vq->used_idx + idx) & r->mask] = elem->index;
 	return true;
 }
 
+static VU_NOINLINE bool fill_untracked(struct vu__ring *r, const VuVirtqElement *elem,
+				       unsigned int len, unsigned int idx)
+{
+	if (!complete(r, elem))
+		return false;
+	set_entry(r, (r->vq->used_idx + idx) & r->mask, elem, len);
+	return true;
+}
+
 bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
 		   unsigned int idx)
 {
-	if (VU_UNLIKELY(r->tracked))
-		return fill_tracked(r, elem, len, idx);
-	return fill(r, elem, len, idx, false);
+	return VU_LIKELY(!r->tracked) ? fill_untracked(r, elem, len, idx) :
+					fill_tracked(r, elem, len, idx);
 }
 
 void vu__ring_flush(struct vu__ring *r, unsigned int num)
@@ -410,24 +435,63 @@ void vu__ring_flush(struct vu__ring *r, unsigned int num)
 		return;
 	}
 	if (VU_UNLIKELY(r->tracked))
-		flush(r, num, VU__NO_HEAD, true);
+		flush_tracked(r, num, VU__NO_HEAD);
 	else
-		flush(r, num, VU__NO_HEAD, false);
+		flush(r, num);
 }
 
-static __attribute__((noinline)) void push_tracked(struct vu__ring *r,
-						   const VuVirtqElement *elem, unsigned int len)
+static VU_NOINLINE void push_completed(struct vu__ring *r, const VuVirtqElement *elem,
+				       unsigned int len)
 {
-	if (fill(r, elem, len, 0, true))
-		flush(r, 1, elem->index, true);
+	if (show_tracked(r, elem, len, 0))
+		flush_tracked(r, 1, elem->index);
 }
 
+static VU_NOINLINE void push_tracked(struct vu__ring *r, const VuVirtqElement *elem,
+				     unsigned int len)
+{
+	if (complete(r, elem))
+		push_completed(r, elem, len);
+}
+
+static VU_NOINLINE void push_logged(struct vu__ring *r, const VuVirtqElement *elem,
+				    unsigned int len)
+{
+	uint16_t slot = r->vq->used_idx & r->mask;
+	struct vu__written w = {0, 0};
+
+	if (!complete(r, elem))
+		return;
+	if (VU_UNLIKELY(!vu__ring_knows_entry(r, slot)) ||
+	    (len && VU_UNLIKELY(!vu__ring_written(r, elem->index, len, &w))) ||
+	    VU_UNLIKELY(VU_MAX(w.data, w.status) >= r->dirty.pages)) {
+		push_completed(r, elem, len);
+		return;
+	}
+	set_entry(r, slot, elem, len);
+	vu__ring_mark_push(r, &w, len);
+	flush(r, 1);
+	r->dirty.noted[VU__DIRTY_RING].mask = vu__skipped(VU__MARK_USED) ? 0 : r->used_log.index;
+}
+
+static VU_NOINLINE void push_untracked(struct vu__ring *r, const VuVirtqElement *elem,
+				       unsigned int len)
+{
+	if (!complete(r, elem))
+		return;
+	set_entry(r, r->vq->used_idx & r->mask, elem, len);
+	flush(r, 1);
+}
+
+/* Nothing is done here, nor above, so that no register need be saved. */
 void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len)
 {
-	if (VU_UNLIKELY(r->tracked))
+	if (VU_LIKELY(!r->tracked))
+		push_untracked(r, elem, len);
+	else if (r->tracked == VU__TRACKED_LOG)
+		push_logged(r, elem, len);
+	else
 		push_tracked(r, elem, len);
-	else if (fill(r, elem, len, 0, false))
-		flush(r, 1, elem->index, false);
 }
 
 bool vu__ring_empty(struct vu__ring *r)

@@ -35,10 +35,26 @@ struct vu__retired {
 #define VU__GEN_RESUBMIT UINT8_MAX /* taken by the last back-end, not yet popped again */
 #define VU__NO_HEAD	 UINT16_MAX
 
-/* The first writable buffers of what was popped while data is logged. */
+/* The writable buffers of what was popped while data is logged, if they are one or two. */
 struct vu__writable {
 	uint64_t gpa[2];
-	uint32_t len[2]; /* len[0] is 0: not known, look at the chain */
+	uint32_t len[2]; /* 0: there is none; len[0] and gpa[0]: or more, look at the chain */
+};
+
+/* Where the used ring is logged, if all of it is in one word of the log. */
+struct vu__used_log {
+	uint64_t *word; /* NULL: it is not */
+	uint64_t index; /* bit of the index's page in that word, as noted, */
+	uint64_t entry; /* of the page of the entries from @from on, so many, */
+	uint64_t both;	/* and of both, so many pages */
+	uint16_t from, num, pages;
+};
+
+/* What there is to do for a request but to complete it. */
+enum vu__tracked {
+	VU__TRACKED_NOT,
+	VU__TRACKED_LOG, /* buffers and the used ring are logged, in ways that can be quick */
+	VU__TRACKED,	 /* dirty pages are logged, or what is in flight is noted */
 };
 
 struct vu__ring {
@@ -53,7 +69,7 @@ struct vu__ring {
 	bool open;     /* started, not broken, not being stopped */
 	bool can_push; /* the used ring may be written */
 	bool resubmitting; /* vq->resubmit_list comes before the available ring */
-	bool tracked;	   /* dirty pages are logged, or what is in flight is noted */
+	uint8_t tracked;   /* enum vu__tracked */
 	bool event_idx;
 	bool indirect;
 	bool notify_on_empty;
@@ -69,12 +85,13 @@ struct vu__ring {
 	uint16_t *filled; /* per place in the used ring: the head filled there, with inflight */
 	void *table;	  /* scratch for an indirect table that is not in one piece */
 	struct vu__dirty dirty;
+	struct vu__used_log used_log;
+	struct vu__writable *writable; /* per head; made when data is logged first */
 	uint32_t map_number;	    /* of map, among those of this start of the ring */
 	uint32_t gen_map[VU__GENS]; /* per gen: number of the map it points into */
 	uint64_t free_gens[VU__GENS / 64]; /* a bit for each that is known to be free */
 	uint8_t *own_head_gen; /* head_gen and gen_time are these, or, from the next start */
 	uint64_t *own_gen_time; /* on, in the meter's annex */
-	struct vu__writable *writable; /* per head; made when data is logged first */
 	uint16_t resubmits; /* length of vq->resubmit_list */
 	struct vu__retired *retired;
 	struct vu__retired *orphans; /* of elements a stop did not wait for */
@@ -151,6 +168,9 @@ void vu__ring_drop_orphans(struct vu__ring *r);
  */
 VU_MUST_CHECK int vu__ring_set_map(struct vu__ring *r, struct vu__memmap *map);
 
+/* A ring that is served has moved, or is logged elsewhere, or no more. */
+void vu__ring_set_addresses(struct vu__ring *r, const VuRing *ring);
+
 /*
  * Marks go to @log from now on, which stays the caller's and must outlive its use
  * here; NULL ends logging.  @data: buffers too, not the used ring only.
@@ -163,6 +183,15 @@ void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int ca
  */
 void vu__ring_mark_start(struct vu__ring *r);
 
+/*
+ * Logging or tracking of what is in flight begins or ends, or the ring starts: what is
+ * popped from now on is recorded while data is logged.  Without memory, it is not.
+ */
+void vu__ring_track(struct vu__ring *r);
+
+/* What is in flight and given up may have been written, wholly or in part. */
+void vu__ring_mark_in_flight(struct vu__ring *r);
+
 /* Notes that the device wrote these bytes.  False: the log has no room, it was told. */
 static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__ring_mark(struct vu__ring *r, uint64_t gpa,
 							  uint64_t len, enum vu__dirty_kind kind)
@@ -170,6 +199,16 @@ static VU_ALWAYS_INLINE VU_MUST_CHECK bool vu__ring_mark(struct vu__ring *r, uin
 	if (VU_LIKELY(vu__dirty_add(&r->dirty, gpa, len, kind)))
 		return true;
 	r->on_log_short(r, gpa, len, r->opaque);
+	return false;
+}
+
+/* ... something in that page. */
+static VU_ALWAYS_INLINE VU_MUST_CHECK bool
+vu__ring_mark_page(struct vu__ring *r, uint64_t page, enum vu__dirty_kind kind)
+{
+	if (VU_LIKELY(vu__dirty_add_page(&r->dirty, page, kind)))
+		return true;
+	r->on_log_short(r, page << VU__LOG_PAGE_SHIFT, 1, r->opaque);
 	return false;
 }
 

@@ -86,15 +86,6 @@ void vu__ring_leave_resubmits(struct vu__ring *r)
 	r->vq->inuse -= r->vq->resubmit_num;
 }
 
-/* What is popped from now on is recorded, while data is logged.  Without memory, it is not. */
-static void start_tracking(struct vu__ring *r)
-{
-	r->tracked = r->dirty.log || r->vq->inflight;
-	free(vu__steal_ptr(&r->writable));
-	if (r->dirty.data && r->alloc_num)
-		r->writable = vu__sys.calloc(r->alloc_num, sizeof(*r->writable));
-}
-
 /* Where generations are kept: readers look for them in the annex. */
 static void use_room(struct vu__ring *r)
 {
@@ -120,7 +111,7 @@ bool vu__ring_start(struct vu__ring *r)
 	memset(r->popped, 0xff, r->alloc_num * sizeof(*r->popped));
 	memset(r->filled, 0xff, r->alloc_num * sizeof(*r->filled));
 	start_resubmitting(r);
-	start_tracking(r);
+	vu__ring_track(r);
 	vu__ring_first_gen(r);
 	vu__ring_look_again(r);
 	r->drained_fd = -1;
@@ -142,38 +133,11 @@ bool vu__ring_start(struct vu__ring *r)
 	return pending || r->resubmitting;
 }
 
-/* What is in flight and given up may have been written, wholly or in part. */
-static void mark_all_in_flight(struct vu__ring *r)
-{
-	for (unsigned int head = 0; head < r->vq->vring.num; head++) {
-		if (r->head_gen[head] && r->head_gen[head] != VU__GEN_RESUBMIT &&
-		    !vu__chain_mark(r, head, UINT64_MAX))
-			break;
-	}
-	vu__dirty_flush(&r->dirty);
-}
-
-void vu__ring_set_log(struct vu__ring *r, struct vu__log *log, bool data, int call_fd)
-{
-	vu__dirty_set_log(&r->dirty, log, data, call_fd);
-	start_tracking(r);
-}
-
-void vu__ring_mark_start(struct vu__ring *r)
-{
-	if (!r->can_push)
-		return;
-	vu__ring_mark_used_now(r, offsetof(struct vring_used, flags), sizeof(__virtio16));
-	if (r->event_idx)
-		vu__ring_mark_used_now(r, vu__split_used_size(r->vq->vring.num, 0),
-				       sizeof(__virtio16));
-}
-
 void vu__ring_stop(struct vu__ring *r)
 {
 	if (r->can_push && r->vq->inuse > 0) {
 		if (r->dirty.data)
-			mark_all_in_flight(r);
+			vu__ring_mark_in_flight(r);
 		vu__ring_orphan_maps(r);
 	}
 	vu__dirty_flush(&r->dirty);

@@ -257,7 +257,7 @@ static void write_bytes(const VuVirtqElement *e, uint64_t n)
 	}
 }
 
-/* The device's part, in pieces; the log may be replaced between filling and showing. */
+/* The device's part, in pieces; the log may be replaced before the end of each. */
 static void serve(struct world *w, unsigned int n)
 {
 	VuDev *dev = &w->p->dev;
@@ -266,6 +266,7 @@ static void serve(struct world *w, unsigned int n)
 
 	while (done < n) {
 		unsigned int batch = 1 + any(VU_MIN(n - done, 8u)), filled = 0;
+		bool push = any(3) == 0;
 
 		pair_lock(w->p);
 		while (filled < batch) {
@@ -274,7 +275,11 @@ static void serve(struct world *w, unsigned int n)
 
 			assert_non_null(e);
 			write_bytes(e, r->written);
-			vu_queue_fill(dev, vq, e, r->written, filled++);
+			if (push)
+				vu_queue_push(dev, vq, e, r->written);
+			else
+				vu_queue_fill(dev, vq, e, r->written, filled);
+			filled++;
 			free(e);
 		}
 		pair_unlock(w->p);
@@ -293,7 +298,8 @@ static void serve(struct world *w, unsigned int n)
 			close(fd);
 		}
 		pair_lock(w->p);
-		vu_queue_flush(dev, vq, filled);
+		if (!push)
+			vu_queue_flush(dev, vq, filled);
 		/* At the latest then all is in the log. */
 		vu_queue_notify(dev, vq);
 		pair_unlock(w->p);

@@ -338,6 +338,55 @@ static void case_41_a_change_between_fill_and_flush(void **state)
 	pair_free(p);
 }
 
+/*
+ * Each push is in the log when the driver can see it, whatever the front-end has cleared
+ * since the one before; the page of the index, which is written last, is with the next
+ * push or the call.
+ */
+static void case_37_each_push_is_marked_before_it_is_shown(void **state)
+{
+	static const struct {
+		unsigned int len;
+		unsigned int pages; /* of 0x81000, 0x90000, the entry, and the index before */
+	} pushes[] = {{65, 3}, {65, 4}, {64, 3}, {0, 2}, {1, 3}, {65, 4}};
+	/* The index is at the end of a page, entries begin with the next one. */
+	const uint64_t index = NOWHERE, entries = NOWHERE + 4096;
+	struct pair_options opt = {.mode = PAIR_HOLD};
+	struct pair *p = pair_ready(&opt);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 512, 0x10000, 0);
+	struct vu_frontend_buf bufs[3] = {
+		{0x80000, 16, false}, {0x81000, 64, true}, {0x90000, 1, true}};
+	struct log l = log_new(LOG_BYTES);
+
+	(void)state;
+	use_log(p, &l);
+	log_used(p, q, true, entries - 4);
+	for (unsigned int i = 0; i < VU_ARRAY_SIZE(pushes); i++)
+		assert_int_equal(vu_frontend_submit(q, bufs, 3, i), 0);
+	assert_true(vu_frontend_kick(q) >= 0);
+	pair_wait_popped(p, VU_ARRAY_SIZE(pushes));
+	pair_lock(p);
+	vu_queue_notify(&p->dev, &p->dev.vq[0]);
+	for (unsigned int i = 0; i < VU_ARRAY_SIZE(pushes); i++) {
+		memset(l.bits, 0, l.size);
+		vu_queue_push(&p->dev, &p->dev.vq[0], p->held[i], pushes[i].len);
+		assert_int_equal(count(&l), pushes[i].pages);
+		assert_int_equal(marked(&l, 0x81000), pushes[i].len > 0);
+		assert_int_equal(marked(&l, 0x90000), pushes[i].len > 64);
+		assert_true(marked(&l, entries));
+		assert_int_equal(marked(&l, index), i > 0);
+		free(p->held[i]);
+	}
+	memset(l.bits, 0, l.size);
+	vu_queue_notify(&p->dev, &p->dev.vq[0]);
+	assert_int_equal(count(&l), 1);
+	assert_true(marked(&l, index));
+	p->nheld = 0;
+	pair_unlock(p);
+	log_free(&l);
+	pair_free(p);
+}
+
 static void case_42_the_eventfd_is_signalled_for_news(void **state)
 {
 	struct pair *p = pair_ready(NULL);
@@ -537,6 +586,7 @@ int main(void)
 		cmocka_unit_test(case_39_a_page_beyond_the_log_ends_the_connection),
 		cmocka_unit_test(case_41_off_on_bigger_and_again),
 		cmocka_unit_test(case_41_a_change_between_fill_and_flush),
+		cmocka_unit_test(case_37_each_push_is_marked_before_it_is_shown),
 		cmocka_unit_test(case_42_the_eventfd_is_signalled_for_news),
 		cmocka_unit_test(what_is_given_up_in_flight_counts_as_written),
 		cmocka_unit_test(what_was_written_before_an_unpop_counts),
