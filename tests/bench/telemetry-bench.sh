@@ -12,8 +12,9 @@ Usage: telemetry-bench.sh [RUNS]
 
 Prints ns an element for pop, push and a 256th of a notify of block requests (16 bytes to
 read, 4 KiB and 1 byte to write): RUNS (9) processes of each build in turns; each figure
-is the fastest batch of all runs, each ratio at the end the median of those of a run.  Instructions an element beside them, from callgrind,
-where valgrind is installed.  From the environment:
+is the fastest batch of all runs, each ratio at the end the median of those of single
+runs.  Instructions an element beside them, from callgrind, where valgrind is installed.
+From the environment:
   BENCH_CFLAGS flags for all (-O2)
   CC           compiler (cc)
   config_h     folder of libvu's config.h, when run outside make
@@ -41,14 +42,16 @@ trap 'rm -rf "$tmp" "$LIBVU_RUN_DIR"' EXIT
     echo "telemetry-bench: $config_h: no config.h; name libvu's build folder in config_h" >&2
     exit 1
 }
+# Rings need none of what lives beside a device.
+grep -v VU_CONTROL "$config_h/config.h" > "$tmp/config.h"
 
 # build NAME FLAG
 build() {
     # shellcheck disable=SC2086
-    $cc $flags $2 -std=gnu11 -include "$config_h/config.h" -D_GNU_SOURCE \
+    $cc $flags $2 -std=gnu11 -include "$tmp/config.h" -D_GNU_SOURCE \
         -fvisibility=hidden -I"$top/libvu/include/libvu" -I"$top/libvu/include" \
         -I"$top/libvu" -o "$tmp/$1" "$top/tests/bench/ring-bench.c" \
-        "$top"/libvu/{base,wire,core,backend}/*.c -lpthread
+        "$top"/libvu/services.c "$top"/libvu/{base,wire,core,backend}/*.c -lpthread
 }
 
 say() { [ ! -t 2 ] || printf '\r\033[K%s' "$1" >&2; }
