@@ -17,7 +17,7 @@ def qemu10(ctx):
 
 def guest(ctx, version, *words, memory=768, extra=(), qemu=("qemu-system-x86_64",)):
     at = ctx.options.assets
-    g = Talker([*qemu, "-accel", "tcg", "-machine", "q35,memory-backend=mem",
+    g = Talker([*qemu, "-accel", "tcg,thread=single", "-machine", "q35,memory-backend=mem",
                  "-cpu", "max,cx16=off", "-m", str(memory), "-smp", "2", "-object",
                  "memory-backend-memfd,id=mem,size=%dM,share=on" % memory, "-nodefaults",
                  "-display", "none", "-vga", "none", "-nic", "none", "-no-reboot", "-serial",
