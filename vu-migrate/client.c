@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/rights.h"
 #include "base/rundir.h"
 #include "libvu/frontend.h"
 #include "state/control.h"
@@ -42,10 +43,7 @@ static int wrong(struct client *c, int err, const char *fmt, ...)
 int client_send(struct client *c, Vu__Control__Request *r, const int *fds, unsigned int nfds)
 {
 	uint8_t bytes[VU__CONTROL_REQUEST];
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(VU__CONTROL_FDS * sizeof(int))];
-	} control = {0};
+	VU__RIGHTS(VU__CONTROL_FDS) control;
 	struct iovec iov = {.iov_base = bytes};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
@@ -53,53 +51,36 @@ int client_send(struct client *c, Vu__Control__Request *r, const int *fds, unsig
 	if (vu__control__request__get_packed_size(r) > sizeof(bytes))
 		return wrong(c, -EMSGSIZE, "the request is too long");
 	iov.iov_len = vu__control__request__pack(r, bytes);
-	if (nfds) {
-		struct cmsghdr *m;
-
-		h.msg_control = control.bytes;
-		h.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		m = CMSG_FIRSTHDR(&h);
-		m->cmsg_level = SOL_SOCKET;
-		m->cmsg_type = SCM_RIGHTS;
-		m->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(m), fds, nfds * sizeof(int));
-	}
+	if (nfds)
+		vu__rights_attach(&h, control.bytes, fds, nfds);
 	/* Who was turned away has an answer waiting all the same. */
 	if (sendmsg(c->fd, &h, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
 		return wrong(c, -errno, "%s", strerror(errno));
 	return 0;
 }
 
-static void take_fd(struct client *c, struct msghdr *h)
-{
-	for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR(h, m)) {
-		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
-			continue;
-		if (c->got_fd >= 0)
-			close(c->got_fd);
-		memcpy(&c->got_fd, CMSG_DATA(m), sizeof(int));
-	}
-}
-
 /* A packet's length; 0 at the end; -errno. */
 static ssize_t receive(struct client *c, void *bytes, size_t size)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
+	VU__RIGHTS(1) control;
 	struct iovec iov = {.iov_base = bytes, .iov_len = size};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
 			   .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(c->fd, &h, MSG_CMSG_CLOEXEC);
+	int fd[1];
+	unsigned int nfds = 0;
 
 	/* The peer has closed without reading; what it said before is still there. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recvmsg(c->fd, &h, MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -errno;
-	if (n > 0)
-		take_fd(c, &h);
+	/* No answer has more than one, and what is more is closed. */
+	(void)!vu__rights_collect(&h, fd, &nfds, 1);
+	if (nfds) {
+		vu__cleanup_fd(&c->got_fd);
+		c->got_fd = fd[0];
+	}
 	return h.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
 }
 

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-ssize_t vu__read_file(const char *path, char *buf, size_t size)
+ssize_t vu__read_file_at(int dir, const char *path, char *buf, size_t size)
 {
-	VU_CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	VU_CLEANUP_FD int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t len = 0;
 
 	if (fd < 0)
@@ -55,7 +55,7 @@ int vu__proc_stat(pid_t pid, struct vu__proc_stat *st)
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	n = vu__read_file(path, text, sizeof(text));
+	n = vu__read_file_at(AT_FDCWD, path, text, sizeof(text));
 	if (n < 0)
 		/* It may end between the opening and the reading. */
 		return n == -ESRCH ? -ENOENT : (int)n;
@@ -69,7 +69,7 @@ bool vu__proc_runs_as(pid_t pid, uid_t uid)
 	const char *line;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	if (vu__read_file(path, text, sizeof(text)) < 0)
+	if (vu__read_file_at(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return false;
 	line = strstr(text, "\nUid:");
 	if (!line || sscanf(line, "\nUid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
@@ -91,7 +91,7 @@ int64_t vu__proc_eventfd_id(int fd)
 	int64_t id;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	if (fd < 0 || vu__read_file(path, text, sizeof(text)) < 0)
+	if (fd < 0 || vu__read_file_at(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return -1;
 	line = strstr(text, "eventfd-id:");
 	return line && sscanf(line, "eventfd-id: %" SCNd64, &id) == 1 ? id : -1;

@@ -7,9 +7,9 @@
 
 #include "base/util.h"
 
-/* Reads a small file whole and ends it with a NUL; cuts what does not fit.  Its length
- * or -errno. */
-VU_MUST_CHECK ssize_t vu__read_file(const char *path, char *buf, size_t size);
+/* Reads a small file whole, of folder @dir or AT_FDCWD, and ends it with a NUL; cuts what
+ * does not fit.  Its length or -errno. */
+VU_MUST_CHECK ssize_t vu__read_file_at(int dir, const char *path, char *buf, size_t size);
 
 struct vu__proc_stat {
 	char comm[16];

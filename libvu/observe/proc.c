@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "base/proc.h"
+
 /* Of the fdinfo of an epoll fd that watches thousands. */
 #define MAX_FDINFO (1u << 20)
 
@@ -33,30 +35,6 @@ void vu__procfs_close(struct vu__procfs *p)
 }
 
 /* --- files and folders --- */
-
-/* At most @size - 1 bytes and a zero.  Bytes or -errno. */
-static ssize_t read_file(const struct vu__procfs *p, const char *path, char *to,
-			 size_t size)
-{
-	VU_CLEANUP_FD int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	size_t len = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (len < size - 1) {
-		ssize_t n = read(fd, to + len, size - 1 - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += n;
-	}
-	to[len] = '\0';
-	return len;
-}
 
 static int compare_ints(const void *a, const void *b)
 {
@@ -131,7 +109,7 @@ int vu__procfs_stat(const struct vu__procfs *p, pid_t pid, pid_t tid,
 		snprintf(path, sizeof(path), "%d/task/%d/stat", pid, tid);
 	else
 		snprintf(path, sizeof(path), "%d/stat", pid);
-	n = read_file(p, path, text, sizeof(text));
+	n = vu__read_file_at(p->dir, path, text, sizeof(text));
 	return n < 0 ? n : vu__procfs_parse_stat(text, out);
 }
 
@@ -182,7 +160,7 @@ ssize_t vu__procfs_cmdline(const struct vu__procfs *p, pid_t pid, char *to, size
 	char path[32];
 
 	snprintf(path, sizeof(path), "%d/cmdline", pid);
-	return read_file(p, path, to, size);
+	return vu__read_file_at(p->dir, path, to, size);
 }
 
 /* --- file descriptors --- */
@@ -194,7 +172,7 @@ int vu__procfs_eventfd(const struct vu__procfs *p, pid_t pid, int fd, int64_t *i
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, fd);
-	n = read_file(p, path, text, sizeof(text));
+	n = vu__read_file_at(p->dir, path, text, sizeof(text));
 	return n < 0 ? n : vu__procfs_parse_eventfd(text, id, count);
 }
 
@@ -258,7 +236,7 @@ ssize_t vu__procfs_epoll(const struct vu__procfs *p, pid_t pid, int epfd, int *f
 	if (!text)
 		return -ENOMEM;
 	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, epfd);
-	n = read_file(p, path, text, MAX_FDINFO);
+	n = vu__read_file_at(p->dir, path, text, MAX_FDINFO);
 	return n < 0 ? n : (ssize_t)vu__procfs_parse_epoll(text, fds, max);
 }
 
@@ -343,11 +321,11 @@ static void read_wait(const struct vu__procfs *p, pid_t pid, struct vu__obs_work
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/task/%d/wchan", pid, w->tid);
-	n = read_file(p, path, text, sizeof(text));
+	n = vu__read_file_at(p->dir, path, text, sizeof(text));
 	if (n > 0 && strcmp(text, "0"))
 		vu__procfs_copy_text(w->wchan, sizeof(w->wchan), text, n);
 	snprintf(path, sizeof(path), "%d/task/%d/syscall", pid, w->tid);
-	n = read_file(p, path, text, sizeof(text));
+	n = vu__read_file_at(p->dir, path, text, sizeof(text));
 	if (n < 0 || vu__procfs_parse_syscall(text, &w->syscall, args))
 		w->syscall = -2;
 	w->arg0 = args[0];

@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "base/sys.h"
 #include "proto/control.pb-c.h"
 #include "state/restore.h"
@@ -143,23 +144,12 @@ static bool may_complain(struct vu__control *c)
 static ssize_t send_packet(int fd, const void *bytes, size_t len, const int *fds,
 			   unsigned int nfds)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(VU__CONTROL_FDS * sizeof(int))];
-	} control = {0};
+	VU__RIGHTS(VU__CONTROL_FDS) control;
 	struct iovec iov = {.iov_base = (void *)bytes, .iov_len = len};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *cmsg;
 
-	if (nfds) {
-		h.msg_control = control.bytes;
-		h.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		cmsg = CMSG_FIRSTHDR(&h);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
-	}
+	if (nfds)
+		vu__rights_attach(&h, control.bytes, fds, nfds);
 	return vu__sys.sendmsg(fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -289,30 +279,6 @@ static void serve(struct vu__control *c, const uint8_t *bytes, size_t len,
 	vu__control__request__free_unpacked(r, NULL);
 }
 
-/* The fds of a packet, and whether there were more than any request has. */
-static bool take_fds(struct msghdr *h, int fds[VU__CONTROL_FDS])
-{
-	bool fit = !(h->msg_flags & MSG_CTRUNC);
-	unsigned int n = 0;
-
-	for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR(h, m)) {
-		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < (m->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(m) + i * sizeof(int), sizeof(int));
-			if (n < VU__CONTROL_FDS) {
-				fds[n++] = fd;
-			} else {
-				close(fd);
-				fit = false;
-			}
-		}
-	}
-	return fit;
-}
-
 /* One packet: others of the event loop get their turn before the next. */
 static void on_request(VuDev *dev, int condition, void *data)
 {
@@ -320,12 +286,12 @@ static void on_request(VuDev *dev, int condition, void *data)
 	struct vu__peer *p = data;
 	struct vu__control *c = p->c;
 	uint8_t bytes[VU__CONTROL_REQUEST];
-	char control[CMSG_SPACE((VU__CONTROL_FDS + 2) * sizeof(int))]
-		__attribute__((aligned(sizeof(struct cmsghdr))));
+	VU__RIGHTS(VU__CONTROL_FDS + 2) control;
 	struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
 			   .msg_controllen = sizeof(control)};
 	int fds[VU__CONTROL_FDS] = {-1, -1};
+	unsigned int nfds = 0;
 	const struct vu__job *job = c->job;
 	bool fit;
 	ssize_t n;
@@ -339,7 +305,7 @@ static void on_request(VuDev *dev, int condition, void *data)
 	n = vu__sys.recvmsg(p->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	fit = n <= 0 || take_fds(&h, fds);
+	fit = n <= 0 || vu__rights_collect(&h, fds, &nfds, VU__CONTROL_FDS);
 	if (n <= 0) {
 		drop_peer(p);
 		return;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/rights.h"
 #include "base/sys.h"
 #include "proto/control.pb-c.h"
 #include "state/memfile.h"
@@ -84,25 +85,11 @@ void vu__handover_page_free(struct vu__handover_page *p)
 
 /* --- packets --- */
 
-static void attach(struct msghdr *h, void *control, const int *fds, unsigned int nfds)
-{
-	struct cmsghdr *c;
-
-	h->msg_control = control;
-	h->msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-	c = CMSG_FIRSTHDR(h);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-}
-
 int vu__handover_send(int chan, Vu__Control__Handover *m, const int *fds, unsigned int nfds)
 {
 	size_t len = vu__control__handover__get_packed_size(m);
 	VU_CLEANUP_FREE uint8_t *bytes = malloc(len + 1);
-	char control[CMSG_SPACE(VU__HANDOVER_FDS * sizeof(int))]
-		__attribute__((aligned(sizeof(struct cmsghdr)))) = {0};
+	VU__RIGHTS(VU__HANDOVER_FDS) control;
 	struct iovec iov = {.iov_base = bytes, .iov_len = len};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
@@ -112,39 +99,16 @@ int vu__handover_send(int chan, Vu__Control__Handover *m, const int *fds, unsign
 		return -ENOMEM;
 	vu__control__handover__pack(m, bytes);
 	if (nfds)
-		attach(&h, control, fds, nfds);
+		vu__rights_attach(&h, control.bytes, fds, nfds);
 	return vu__sys.sendmsg(chan, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static bool collect(struct msghdr *h, struct vu__handover_packet *p)
-{
-	bool fit = !(h->msg_flags & (MSG_CTRUNC | MSG_TRUNC));
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (p->nfds < VU__HANDOVER_FDS) {
-				p->fds[p->nfds++] = fd;
-			} else {
-				close(fd);
-				fit = false;
-			}
-		}
-	}
-	return fit;
 }
 
 int vu__handover_receive(int chan, struct vu__handover_packet *p)
 {
 	VU_CLEANUP_FREE uint8_t *bytes = malloc(VU__HANDOVER_PACKET);
-	char control[CMSG_SPACE((VU__HANDOVER_FDS + 1) * sizeof(int))]
-		__attribute__((aligned(sizeof(struct cmsghdr))));
+	VU__RIGHTS(VU__HANDOVER_FDS + 1) control;
 	struct iovec iov = {.iov_base = bytes, .iov_len = VU__HANDOVER_PACKET};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
 			   .msg_controllen = sizeof(control)};
 	ssize_t n;
 
@@ -158,7 +122,8 @@ int vu__handover_receive(int chan, struct vu__handover_packet *p)
 		n = vu__sys.recvmsg(chan, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n <= 0)
 		return n ? -errno : 0;
-	if (collect(&h, p))
+	if (vu__rights_collect(&h, p->fds, &p->nfds, VU__HANDOVER_FDS) &&
+	    !(h.msg_flags & MSG_TRUNC))
 		p->m = vu__control__handover__unpack(NULL, n, bytes);
 	if (p->m)
 		return 1;

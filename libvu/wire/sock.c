@@ -9,45 +9,15 @@
 #include <sys/uio.h>
 
 #include "base/fd.h"
+#include "base/rights.h"
 #include "base/sys.h"
 
 /* Room for one fd more than any message has tells "too many" from "just right". */
 #define CMSG_FDS (VU__MSG_MAX_FDS + 1)
 
-union control {
-	struct cmsghdr align;
-	char bytes[CMSG_SPACE(CMSG_FDS * sizeof(int))];
-};
-
 static int64_t deadline_of(int timeout_ms)
 {
 	return timeout_ms < 0 ? -1 : vu__now_ms() + timeout_ms;
-}
-
-/* Adds the fds of one recvmsg() to @m; those that do not fit are closed. */
-static int collect_fds(struct msghdr *h, struct vu__msg *m)
-{
-	bool overflow = h->msg_flags & MSG_CTRUNC;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
-		size_t n;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (m->nfds < VU__MSG_MAX_FDS) {
-				m->fds[m->nfds++] = fd;
-			} else {
-				close(fd);
-				overflow = true;
-			}
-		}
-	}
-	return overflow ? -E2BIG : 0;
 }
 
 /* A socket that blocks must honour a deadline too, in the middle of a message as well. */
@@ -59,11 +29,10 @@ static int io_flags(int64_t deadline)
 /* Up to @len bytes that are there, and their fds.  Bytes; 0 for the end; or -errno. */
 static int recv_bytes(int sock, uint8_t *buf, size_t len, struct vu__msg *m)
 {
-	union control control;
+	VU__RIGHTS(CMSG_FDS) control;
 	struct iovec iov = {.iov_base = buf, .iov_len = len};
 	struct msghdr h;
 	ssize_t n;
-	int ret;
 
 	do {
 		h = (struct msghdr){.msg_iov = &iov,
@@ -74,8 +43,7 @@ static int recv_bytes(int sock, uint8_t *buf, size_t len, struct vu__msg *m)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	ret = collect_fds(&h, m);
-	return ret ? ret : (int)n;
+	return vu__rights_collect(&h, m->fds, &m->nfds, VU__MSG_MAX_FDS) ? n : -E2BIG;
 }
 
 /* 1 if the message is whole then, -EAGAIN if it is not, 0 or -errno. */
@@ -135,31 +103,16 @@ int vu__sock_recv(int sock, struct vu__msg *m, int timeout_ms)
 	return ret;
 }
 
-static void attach_fds(struct msghdr *h, union control *control, const int *fds,
-		       unsigned int nfds)
-{
-	struct cmsghdr *c;
-
-	memset(control, 0, sizeof(*control));
-	h->msg_control = control->bytes;
-	h->msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-	c = CMSG_FIRSTHDR(h);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-}
-
 static int send_iov(int sock, struct iovec *iov, size_t niov, const int *fds,
 		    unsigned int nfds, int64_t deadline)
 {
 	while (niov) {
-		union control control;
+		VU__RIGHTS(VU__MSG_MAX_FDS) control;
 		struct msghdr h = {.msg_iov = iov, .msg_iovlen = niov};
 		ssize_t n;
 
 		if (nfds)
-			attach_fds(&h, &control, fds, nfds);
+			vu__rights_attach(&h, control.bytes, fds, nfds);
 		n = vu__sys.sendmsg(sock, &h, MSG_NOSIGNAL | io_flags(deadline));
 		if (n < 0 && errno == EINTR)
 			continue;

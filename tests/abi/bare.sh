@@ -3,31 +3,17 @@
 #
 # The library without telemetry, as --disable-telemetry builds it, compiles without a
 # warning; rings, the log and inflight tracking work.
-set -u
-src=$(cd "${top_srcdir:-../..}" && pwd)
-build=$(cd "${top_builddir:-.}" && pwd)
+. "${top_srcdir:-.}/tests/lib/tap.sh"
 pkg-config cmocka || { echo "1..0 # SKIP cmocka is not installed"; exit 0; }
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+src=$(cd "$top" && pwd)
+build=$(cd "$build" && pwd)
+cd "$work" || exit 1
 # Without what lives beside a device, too.
 grep -v VU_CONTROL "$build/config.h" > config.h
 unset CMOCKA_MESSAGE_OUTPUT
-export LIBVU_RUN_DIR=$tmp/run
-flags="-O0 ${VU_CFLAGS:--std=gnu11 -Wall -Wextra} -include $tmp/config.h -D_GNU_SOURCE
+export LIBVU_RUN_DIR=$work/run
+flags="-O0 ${VU_CFLAGS:--std=gnu11 -Wall -Wextra} -include $work/config.h -D_GNU_SOURCE
     -DVU_NO_TELEMETRY -I$src -I$src/libvu/include -I$src/libvu"
-n=0 bad=0
-check() {
-    n=$((n + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $n - $2"
-    else
-        bad=1
-        echo "not ok $n - $2"
-        tail -n 20 out | sed 's/^/# /'
-    fi
-}
-
 # Files of different folders have the same name.
 compile() {
     mkdir -p "$1" && cd "$1" || return 1
@@ -41,12 +27,11 @@ done > out 2>&1
 (compile services "$src/libvu/services.c") >> out 2>&1
 (compile lib "$src"/tests/lib/{pair,faults,postcopy,hugepages}.c) >> out 2>&1
 [ ! -s out ]
-check $? "it compiles without a word"
+result $? "it compiles without a word"
 for t in unit/test_ring protocol/test_log protocol/test_inflight; do
     # shellcheck disable=SC2046,SC2086
     ${CC:-cc} $flags -o prog "$src/tests/$t.c" ./*/*.o $(pkg-config --cflags --libs cmocka) \
         -lpthread > out 2>&1 && ./prog > out 2>&1
-    check $? "$t"
+    result $? "$t"
 done
-echo "1..$n"
-exit $bad
+finish

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # vu-migrate on images: what it prints, writes, refuses, and with which status it ends.
-. "${top_srcdir:-.}/tests/tools/tap.sh"
+. "${top_srcdir:-.}/tests/lib/tap.sh"
 m=$build/vu-migrate/vu-migrate
 image=$top/tests/data/image-1.vui
 json=$top/tests/data/image-1.json

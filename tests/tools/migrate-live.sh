@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # vu-migrate on live back-ends, under a front-end that checks its disk all the time.
-. "${top_srcdir:-.}/tests/tools/tap.sh"
+. "${top_srcdir:-.}/tests/lib/tap.sh"
 m=$build/vu-migrate/vu-migrate
 blk=$build/examples/vu-blk
 export LIBVU_RUN_DIR=$work/run

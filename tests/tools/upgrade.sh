@@ -3,7 +3,7 @@
 #
 # contrib/systemd/vu-upgrade, with the two units' vu-blk and a front-end that checks its
 # disk.  What systemd would do is done by a systemctl of this test: there may be none here.
-. "${top_srcdir:-.}/tests/tools/tap.sh"
+. "${top_srcdir:-.}/tests/lib/tap.sh"
 export LIBVU_RUN_DIR=$work/libvu VU_BLK_RUN=$work/run VU_UPGRADE_WAIT=20
 export WORK=$work BLK=$build/examples/vu-blk
 build=$(cd "$build" && pwd)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# For tests of command lines: TAP, and a folder that goes away.
+# For tests that are scripts: TAP, and a folder that goes away.
 set -u
 top=${top_srcdir:-.}
 build=${top_builddir:-.}
@@ -18,7 +18,7 @@ result() {
     tap_bad=$((tap_bad + 1))
     echo "not ok $tap_n - $2"
     for f in out err; do
-        [ ! -s "$work/$f" ] || { echo "# $f:"; head -c 2000 "$work/$f" | sed 's/^/# /'; echo; }
+        [ ! -s "$work/$f" ] || { echo "# $f:"; tail -c 2000 "$work/$f" | sed 's/^/# /'; echo; }
     done
 }
 
