@@ -17,18 +17,16 @@
 #include <unistd.h>
 
 #include "libvu/ext.h"
-#include "libvu/log.h"
 #include "proto/control.pb-c.h"
 #include "state/control.h"
 #include "state/handover.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/loop.h"
 #include "wire/sock.h"
 
-#define PEERS	2
-#define WATCHES 32
-#define STEPS	48
-#define MEMORY	0x10000
-#define UADDR	0x7f0000000000ULL
+#define PEERS  2
+#define STEPS  48
+#define MEMORY 0x10000
+#define UADDR  0x7f0000000000ULL
 
 static struct session {
 	VuDev dev;
@@ -37,51 +35,11 @@ static struct session {
 	int chan;	  /* ours, of a hand-over; -1 */
 	int image;	  /* what a Save has given; -1 */
 	int memfd;
-	struct {
-		int fd;
-		vu_watch_cb cb;
-		void *data;
-	} watches[WATCHES];
 } s;
 
 static char run_dir[] = "/tmp/vu-fuzz.XXXXXX";
 
 /* --- the device and its program --- */
-
-static void quiet(enum vu_log_level level, const char *text, void *opaque)
-{
-	(void)level, (void)text, (void)opaque;
-}
-
-static void panic(VuDev *dev, const char *text)
-{
-	(void)dev;
-	EXPECT(text[0]);
-}
-
-static void remove_watch(VuDev *dev, int fd)
-{
-	(void)dev;
-	for (int i = 0; i < WATCHES; i++) {
-		if (s.watches[i].fd == fd)
-			s.watches[i].fd = -1;
-	}
-}
-
-static void set_watch(VuDev *dev, int fd, int condition, vu_watch_cb cb, void *data)
-{
-	(void)condition;
-	EXPECT(fd >= 0);
-	remove_watch(dev, fd);
-	for (int i = 0; i < WATCHES; i++) {
-		if (s.watches[i].fd >= 0)
-			continue;
-		s.watches[i].fd = fd;
-		s.watches[i].cb = cb;
-		s.watches[i].data = data;
-		return;
-	}
-}
 
 static void handler(VuDev *dev, int qidx)
 {
@@ -106,12 +64,7 @@ static void dispatch_if(void)
 static void run_loop(void)
 {
 	dispatch_if();
-	for (int i = 0; i < WATCHES; i++) {
-		struct pollfd p = {.fd = s.watches[i].fd, .events = POLLIN};
-
-		if (p.fd >= 0 && poll(&p, 1, 0) > 0)
-			s.watches[i].cb(&s.dev, VU_WATCH_IN, s.watches[i].data);
-	}
+	run_watches(&s.dev);
 }
 
 static void message(struct vu__msg *m)
@@ -512,8 +465,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s.chan = s.image = -1;
 	for (int i = 0; i < PEERS; i++)
 		s.peers[i] = -1;
-	for (int i = 0; i < WATCHES; i++)
-		s.watches[i].fd = -1;
+	forget_watches();
 	s.memfd = memfd_create("guest", MFD_CLOEXEC);
 	EXPECT(s.memfd >= 0 && !ftruncate(s.memfd, MEMORY) &&
 	       !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s.sv));

@@ -17,27 +17,20 @@
 
 #include "base/sys.h"
 #include "libvu/ext.h"
-#include "libvu/log.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/loop.h"
 #include "wire/sock.h"
 
-#define QUEUES	4
-#define STEPS	64
-#define WATCHES 32
-#define HELD	32
-#define MEMORY	0x40000
-#define UADDR	0x7f0000000000ULL
-#define SHARED	0x4000 /* bytes of a dirty log: enough for every region there is */
+#define QUEUES 4
+#define STEPS  64
+#define HELD   32
+#define MEMORY 0x40000
+#define UADDR  0x7f0000000000ULL
+#define SHARED 0x4000 /* bytes of a dirty log: enough for every region there is */
 
 static struct session {
 	VuDev dev;
 	int sv[2];
 	bool over;
-	struct {
-		int fd;
-		vu_watch_cb cb;
-		void *data;
-	} watches[WATCHES];
 	VuVirtqElement *held[HELD];
 	int held_queue[HELD];
 	unsigned int nheld;
@@ -60,41 +53,6 @@ static int counting_munmap(void *addr, size_t len)
 {
 	mappings--;
 	return munmap(addr, len);
-}
-
-static void quiet(enum vu_log_level level, const char *text, void *opaque)
-{
-	(void)level, (void)text, (void)opaque;
-}
-
-static void panic(VuDev *dev, const char *text)
-{
-	(void)dev;
-	EXPECT(text[0]);
-}
-
-static void remove_watch(VuDev *dev, int fd)
-{
-	(void)dev;
-	for (int i = 0; i < WATCHES; i++) {
-		if (s.watches[i].fd == fd)
-			s.watches[i].fd = -1;
-	}
-}
-
-static void set_watch(VuDev *dev, int fd, int condition, vu_watch_cb cb, void *data)
-{
-	(void)condition;
-	EXPECT(fd >= 0);
-	remove_watch(dev, fd);
-	for (int i = 0; i < WATCHES; i++) {
-		if (s.watches[i].fd < 0) {
-			s.watches[i].fd = fd;
-			s.watches[i].cb = cb;
-			s.watches[i].data = data;
-			return;
-		}
-	}
 }
 
 /* Touches every byte: an iovec outside the regions crashes here. */
@@ -407,16 +365,6 @@ static void offer(struct input *in)
 	handler(&s.dev, queue);
 }
 
-static void run_watches(void)
-{
-	for (int i = 0; i < WATCHES; i++) {
-		struct pollfd p = {.fd = s.watches[i].fd, .events = POLLIN};
-
-		if (p.fd >= 0 && poll(&p, 1, 0) > 0)
-			s.watches[i].cb(&s.dev, p.revents, s.watches[i].data);
-	}
-}
-
 static void drain_answers(void)
 {
 	uint8_t bytes[8192];
@@ -436,8 +384,7 @@ static void set_up(void)
 		once = true;
 	}
 	memset(&s, 0, sizeof(s));
-	for (int i = 0; i < WATCHES; i++)
-		s.watches[i].fd = -1;
+	forget_watches();
 	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s.sv));
 	s.memfd = memfd_create("guest", MFD_CLOEXEC);
 	EXPECT(s.memfd >= 0 && !fallocate(s.memfd, 0, 0, MEMORY));
@@ -453,7 +400,7 @@ static void tear_down(void)
 	for (unsigned int i = 0; i < s.nheld; i++)
 		free(s.held[i]);
 	for (int i = 0; i < WATCHES; i++)
-		EXPECT(s.watches[i].fd == -1);
+		EXPECT(watches[i].fd == -1);
 	munmap(s.mem, MEMORY);
 	close(s.memfd);
 	close(s.sv[0]);
@@ -493,7 +440,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			offer(&in);
 			break;
 		case 6:
-			run_watches();
+			run_watches(&s.dev);
 			break;
 		default:
 			release_held();
