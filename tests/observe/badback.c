@@ -2,6 +2,7 @@
 /* The back-end's process, the front-end's usual steps, and looking. */
 #include "tests/observe/badback.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -117,8 +118,9 @@ static void on_kick(VuDev *dev, int qidx)
 			complete(b, vq, ~0u);
 		return;
 	case BAD_LEAVE_OFF:
+		/* Not more than that kick was for: what comes later is to be left. */
 		vu_queue_set_notification(dev, vq, 0);
-		complete(b, vq, ~0u);
+		complete(b, vq, (uint16_t)(le16toh(vq->vring.avail->idx) - vq->last_avail_idx));
 		return;
 	case BAD_SLOW:
 		while (complete(b, vq, 1))
@@ -311,6 +313,18 @@ void rig_submit(struct rig *r, unsigned int n)
 void rig_kick(struct rig *r)
 {
 	assert_true(vu_frontend_kick(r->q) >= 0);
+}
+
+void rig_wait_kick_read(struct rig *r)
+{
+	struct pollfd p = {.fd = vu_frontend_kick_fd(r->q), .events = POLLIN};
+	int64_t deadline = vu__now_ms() + DEADLINE_MS;
+
+	while (poll(&p, 1, 0) == 1) {
+		if (vu__now_ms() > deadline)
+			fail_msg("the kick was not read");
+		poll(NULL, 0, 1);
+	}
 }
 
 void rig_reap(struct rig *r)

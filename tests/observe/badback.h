@@ -65,6 +65,9 @@ void rig_end(struct rig *r);
 void rig_submit(struct rig *r, unsigned int n);
 void rig_kick(struct rig *r);
 
+/* Waits until the back-end has read the kick eventfd. */
+void rig_wait_kick_read(struct rig *r);
+
 /* Waits for all that was made available, and takes it. */
 void rig_reap(struct rig *r);
 
