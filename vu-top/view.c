@@ -183,7 +183,7 @@ static unsigned int put_worst(struct top_canvas *c, const struct top_scene *s, u
 {
 	unsigned int col, used = 1, others, end = c->cols;
 	const struct top_queue *t = worst_of(s->m, &others);
-	char name[160], more[32];
+	char name[160], more[32], what[160];
 	uint8_t style;
 
 	if (!t || !most)
@@ -197,7 +197,9 @@ static unsigned int put_worst(struct top_canvas *c, const struct top_scene *s, u
 	}
 	col = top_printf(c, row, 0, end, style, " %s ", vu__obs_verdicts[t->verdict.id].name);
 	col = top_printf(c, row, col + 1, end, TOP_STRONG, "%s", name);
-	top_printf(c, row, col, end, TOP_NORMAL, ": %s", vu__obs_verdicts[t->verdict.id].summary);
+	snprintf(what, sizeof(what), ": %s", vu__obs_verdicts[t->verdict.id].summary);
+	if (col < end)
+		top_put_field(c, row, col, end - col, false, TOP_NORMAL, what);
 	if (used < most)
 		used += top_put_wrapped(c, row + used, 1, c->cols, VU_MIN(most - used, 2u),
 					TOP_NORMAL, t->verdict.evidence);
