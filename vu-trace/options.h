@@ -14,8 +14,23 @@ enum {
 	EXIT_USAGE = 2,
 };
 
-#define MAX_PIDS   32
-#define MAX_RANGES 32
+#define MAX_PIDS    32
+#define MAX_RANGES  32
+#define MAX_OPTIONS 48
+
+/* Bits of what an option is for. */
+enum {
+	COMMAND_MAP = 1 << 0,
+	COMMAND_STREAM = 1 << 1,
+	COMMAND_LAT = 1 << 2,
+	COMMAND_STUCK = 1 << 3,
+	COMMAND_POKE = 1 << 4,
+	COMMAND_RECORD = 1 << 5,
+	COMMAND_REPORT = 1 << 6,
+	COMMAND_EXPORT = 1 << 7,
+	COMMAND_CHECK = 1 << 8,
+	COMMAND_PROBES = 1 << 9, /* --list-probes, which stands for one */
+};
 
 struct options {
 	/* Selectors. */
@@ -50,7 +65,9 @@ struct options {
 	/* What comes out. */
 	const char *output;
 	bool json, dot, csv, chrome, heat;
-	bool list_probes;
+	bool list_probes, help, version;
+	const char *completion;
+	bool given[MAX_OPTIONS]; /* which, by their place in the table */
 	/* Words behind the command. */
 	char **args;
 	int nargs;
@@ -59,6 +76,7 @@ struct options {
 struct command {
 	const char *name;
 	int (*run)(const struct options *o);
+	unsigned int bit; /* COMMAND_ */
 	const char *args;
 	const char *help;
 };
@@ -73,6 +91,18 @@ int cmd_export(const struct options *o);
 int cmd_poke(const struct options *o);
 int cmd_check(const struct options *o);
 int list_probes(const struct options *o);
+
+/* Options and other words into @o.  False after saying what is wrong. */
+bool options_parse(int argc, char **argv, struct options *o);
+
+/* Whether all that were given are for that command.  False after saying which is not. */
+bool options_are_for(const struct options *o, const char *command, unsigned int bit);
+
+/* A line for each that is for one of these commands, under their headings. */
+void options_print(unsigned int bits, const struct command *commands, unsigned int n);
+
+/* Completion on standard output; false: not for such a shell. */
+bool options_complete(const char *shell, const struct command *commands, unsigned int n);
 
 /* "vu-trace: ..." on standard error. */
 void say(const char *fmt, ...) VU_PRINTF(1, 2);
