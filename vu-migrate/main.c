@@ -11,7 +11,10 @@
 #include <unistd.h>
 
 #include "libvu/ext.h"
+#include "tools/complete.h"
 #include "vu-migrate/cmd.h"
+
+#define MAX_OPTIONS 128
 
 static const struct command *const commands[] = {
 	&cmd_list, &cmd_check, &cmd_handover, &cmd_checkpoint, &cmd_restore,
@@ -127,7 +130,8 @@ static void print_help(void)
 		printf("  %-11s %s\n", commands[i]->name, commands[i]->what);
 	puts("\nOptions of every command:");
 	opts_print(common);
-	puts("\n'vu-migrate COMMAND --help' has the rest; so does vu-migrate(1).");
+	puts("\n'vu-migrate COMMAND --help' has the rest; so does vu-migrate(1).\n"
+	     "'vu-migrate --completion=SHELL' prints completion for bash, zsh or fish.");
 }
 
 static void print_command_help(const struct command *c)
@@ -140,6 +144,47 @@ static void print_command_help(const struct command *c)
 	opts_print(c->opts);
 	opts_print(common);
 }
+
+/* --- completion --- */
+
+static void complete_options(struct complete_tool *t, struct complete_option *to,
+			     const struct opt *opts, uint64_t commands)
+{
+	for (; opts && opts->name && t->noptions < MAX_OPTIONS; opts++) {
+		bool files = opts->arg && (!strcmp(opts->arg, "FILE") ||
+					   !strcmp(opts->arg, "SOCKET") ||
+					   !strcmp(opts->arg, "DEST"));
+
+		to[t->noptions++] = (struct complete_option){
+			.name = opts->name,
+			.letter = opts->letter,
+			.arg = opts->arg,
+			.help = opts->help,
+			.choices = opts->set == set_progress ? "auto none plain json" : NULL,
+			.files = files,
+			.commands = commands,
+		};
+	}
+}
+
+static int print_completion(const char *shell)
+{
+	struct complete_option options[MAX_OPTIONS];
+	struct complete_command names[NCOMMANDS];
+	struct complete_tool t = {"vu-migrate", names, NCOMMANDS, options, 0};
+
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		names[i] = (struct complete_command){commands[i]->name, commands[i]->what};
+		complete_options(&t, options, commands[i]->opts, 1ull << i);
+	}
+	complete_options(&t, options, common, ~0ull);
+	if (complete_print(&t, shell, stdout))
+		return EXIT_SUCCESS;
+	say("--completion: '%s' is not bash, zsh or fish", shell);
+	return EXIT_USAGE;
+}
+
+/* --- which command --- */
 
 /* How many letters must change to make one word the other. */
 static unsigned int distance(const char *a, const char *b)
@@ -233,6 +278,8 @@ int main(int argc, char **argv)
 		print_help();
 		return argc > 1 ? EXIT_SUCCESS : EXIT_USAGE;
 	}
+	if (!strncmp(word, "--completion=", 13))
+		return print_completion(word + 13);
 	for (size_t i = 0; i < NCOMMANDS; i++) {
 		if (strcmp(commands[i]->name, word))
 			continue;

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/complete.h"
 #include "vu-top/optionids.h"
+
+#define MAX_OPTIONS 80
 
 /* clang-format off */
 const struct top_option top_options[] = {
@@ -172,116 +175,44 @@ static bool wants_fields(const struct top_option *o)
 	return o->id == 'o' || o->id == 's';
 }
 
-static void put_field_names(FILE *to)
+/* The names of all fields, with blanks between. */
+static char *field_names(void)
 {
-	for (const struct top_field *f = top_fields; f->name; f++) {
-		if (f->help)
-			fprintf(to, "%s ", f->name);
-	}
-}
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
 
-static void complete_bash(FILE *to)
-{
-	fputs("_vu_top() {\n"
-	      "    local cur prev words cword\n"
-	      "    _init_completion -s 2>/dev/null || { cur=${COMP_WORDS[COMP_CWORD]}; "
-	      "prev=${COMP_WORDS[COMP_CWORD-1]}; }\n"
-	      "    case $prev in\n",
-	      to);
-	for (const struct top_option *o = top_options; o->name; o++) {
-		if (!o->id || !(choices(o) || wants_file(o) || wants_fields(o)))
-			continue;
-		fprintf(to, "    --%s) ", o->name);
-		if (wants_file(o)) {
-			fputs("COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", to);
-			continue;
-		}
-		fputs("COMPREPLY=($(compgen -W '", to);
-		if (choices(o))
-			fputs(choices(o), to);
-		else
-			put_field_names(to);
-		fputs("' -- \"$cur\")); return ;;\n", to);
+	if (!f)
+		return NULL;
+	for (const struct top_field *field = top_fields; field->name; field++) {
+		if (field->help)
+			fprintf(f, "%s ", field->name);
 	}
-	fputs("    esac\n    COMPREPLY=($(compgen -W '", to);
-	for (const struct top_option *o = top_options; o->name; o++) {
-		if (o->id)
-			fprintf(to, "--%s ", o->name);
-	}
-	fputs("' -- \"$cur\"))\n}\ncomplete -F _vu_top vu-top\n", to);
-}
-
-/* Brackets and quotes mean something to zsh. */
-static void put_zsh_text(const char *text, FILE *to)
-{
-	for (; *text; text++) {
-		if (strchr("[]:\\", *text))
-			fputc('\\', to);
-		if (*text == '\'')
-			fputs("'\\''", to);
-		else
-			fputc(*text, to);
-	}
-}
-
-static void complete_zsh(FILE *to)
-{
-	const char *help = "";
-
-	fputs("#compdef vu-top\n_arguments -s \\\n", to);
-	for (const struct top_option *o = top_options; o->name; o++) {
-		if (!o->id)
-			continue;
-		help = o->help ? o->help : help;
-		fprintf(to, "    '--%s%s[", o->name, !o->argument ? "" : "=");
-		put_zsh_text(help, to);
-		fputs("]", to);
-		if (choices(o))
-			fprintf(to, ":value:(%s)", choices(o));
-		else if (wants_fields(o)) {
-			fputs(":field:(", to);
-			put_field_names(to);
-			fputs(")", to);
-		} else if (o->argument)
-			fprintf(to, ":%s:%s", "value", wants_file(o) ? "_files" : " ");
-		fputs("' \\\n", to);
-	}
-	fputs("    && return 0\n", to);
-}
-
-static void complete_fish(FILE *to)
-{
-	const char *help = "";
-
-	for (const struct top_option *o = top_options; o->name; o++) {
-		if (!o->id)
-			continue;
-		help = o->help ? o->help : help;
-		fprintf(to, "complete -c vu-top -l %s", o->name);
-		if (o->id < 256)
-			fprintf(to, " -s %c", o->id);
-		if (o->argument)
-			fputs(wants_file(o) ? " -rF" : o->argument[0] == '[' ? " -f" : " -rf", to);
-		else
-			fputs(" -f", to);
-		if (choices(o))
-			fprintf(to, " -a '%s'", choices(o));
-		fputs(" -d '", to);
-		for (const char *c = help; *c; c++)
-			fprintf(to, *c == '\'' ? "\\%c" : "%c", *c);
-		fputs("'\n", to);
-	}
+	fclose(f);
+	return text;
 }
 
 bool top_print_completion(const char *shell, FILE *to)
 {
-	if (!strcmp(shell, "bash"))
-		complete_bash(to);
-	else if (!strcmp(shell, "zsh"))
-		complete_zsh(to);
-	else if (!strcmp(shell, "fish"))
-		complete_fish(to);
-	else
-		return false;
-	return true;
+	struct complete_option options[MAX_OPTIONS];
+	struct complete_tool tool = {.name = "vu-top", .options = options};
+	VU_CLEANUP_FREE char *fields = field_names();
+	const char *help = "";
+
+	_Static_assert(VU_ARRAY_SIZE(top_options) <= MAX_OPTIONS, "a place for each option");
+	for (const struct top_option *o = top_options; o->name; o++) {
+		if (!o->id)
+			continue;
+		help = o->help ? o->help : help;
+		options[tool.noptions++] = (struct complete_option){
+			.name = o->name,
+			.letter = o->id < 256 ? o->id : '\0',
+			.arg = o->argument,
+			.help = help,
+			.choices = wants_fields(o) ? fields : choices(o),
+			.files = wants_file(o),
+			.commands = ~0ull,
+		};
+	}
+	return complete_print(&tool, shell, to);
 }

@@ -13,6 +13,9 @@
 
 #include "format.h"
 #include "observe/model.h"
+#include "tools/complete.h"
+
+#define MAX_COMMANDS 16u
 
 enum {
 	OPT_SOCKET = 256,
@@ -466,99 +469,30 @@ void options_print(unsigned int bits, const struct command *commands, unsigned i
 
 /* --- completion --- */
 
-static void complete_bash(const struct command *commands, unsigned int n)
-{
-	fputs("_vu_trace() {\n"
-	      "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word\n"
-	      "    case $prev in\n",
-	      stdout);
-	for (unsigned int i = 0; i < VU_ARRAY_SIZE(table); i++) {
-		const struct row *r = &table[i];
-
-		if (!r->choices)
-			continue;
-		if (!strcmp(r->choices, "FILE"))
-			printf("    --%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
-			       r->name);
-		else
-			printf("    --%s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n",
-			       r->name, r->choices);
-	}
-	fputs("    esac\n    for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
-	      "        case $word in\n",
-	      stdout);
-	for (unsigned int c = 0; c < n; c++) {
-		printf("        %s) COMPREPLY=($(compgen -W '", commands[c].name);
-		for (unsigned int i = 0; i < VU_ARRAY_SIZE(table); i++) {
-			if (table[i].id && table[i].commands & commands[c].bit)
-				printf("--%s ", table[i].name);
-		}
-		printf("' -- \"$cur\")%s); return ;;\n",
-		       *commands[c].args == 'F' ? " $(compgen -f -- \"$cur\")" : "");
-	}
-	fputs("        esac\n    done\n    COMPREPLY=($(compgen -W '", stdout);
-	for (unsigned int c = 0; c < n; c++)
-		printf("%s ", commands[c].name);
-	puts("--list-probes --completion --help --version' -- \"$cur\"))\n}\n"
-	     "complete -F _vu_trace vu-trace");
-}
-
-static void complete_zsh(const struct command *commands, unsigned int n)
-{
-	puts("#compdef vu-trace\n_arguments -s \\");
-	for (unsigned int i = 0; i < VU_ARRAY_SIZE(table); i++) {
-		const struct row *r = &table[i];
-		bool file = r->choices && !strcmp(r->choices, "FILE");
-
-		if (!r->id)
-			continue;
-		/* Colons and quotes mean something to zsh; no text here has any but one. */
-		printf("    '--%s%s[%.*s]", r->name, r->arg ? "=" : "",
-		       (int)strcspn(r->help, ":"), r->help);
-		if (file)
-			fputs(":file:_files", stdout);
-		else if (r->choices)
-			printf(":value:(%s)", r->choices);
-		else if (r->arg)
-			fputs(":value: ", stdout);
-		puts("' \\");
-	}
-	fputs("    '1:command:(", stdout);
-	for (unsigned int c = 0; c < n; c++)
-		printf("%s ", commands[c].name);
-	puts(")' '*:file:_files'");
-}
-
-static void complete_fish(const struct command *commands, unsigned int n)
-{
-	for (unsigned int c = 0; c < n; c++)
-		printf("complete -c vu-trace -n __fish_use_subcommand -f -a %s -d \"%s\"\n",
-		       commands[c].name, commands[c].help);
-	for (unsigned int i = 0; i < VU_ARRAY_SIZE(table); i++) {
-		const struct row *r = &table[i];
-		bool file = r->choices && !strcmp(r->choices, "FILE");
-
-		if (!r->id)
-			continue;
-		printf("complete -c vu-trace -l %s", r->name);
-		if (r->id < 256)
-			printf(" -s %c", r->id);
-		fputs(!r->arg ? " -f" : file ? " -rF" : " -rf", stdout);
-		if (r->choices && !file)
-			printf(" -a '%s'", r->choices);
-		printf(" -d \"%s\"\n", r->help);
-	}
-}
-
 bool options_complete(const char *shell, const struct command *commands, unsigned int n)
 {
-	if (!strcmp(shell, "bash"))
-		complete_bash(commands, n);
-	else if (!strcmp(shell, "zsh"))
-		complete_zsh(commands, n);
-	else if (!strcmp(shell, "fish"))
-		complete_fish(commands, n);
-	else
-		return false;
-	return true;
+	struct complete_option options[VU_ARRAY_SIZE(table)];
+	struct complete_command names[MAX_COMMANDS];
+	struct complete_tool tool = {"vu-trace", names, VU_MIN(n, MAX_COMMANDS), options, 0};
+
+	for (unsigned int i = 0; i < tool.ncommands; i++)
+		names[i] = (struct complete_command){commands[i].name, commands[i].help};
+	for (unsigned int i = 0; i < VU_ARRAY_SIZE(table); i++) {
+		const struct row *r = &table[i];
+		bool files = r->choices && !strcmp(r->choices, "FILE");
+
+		if (!r->id)
+			continue;
+		options[tool.noptions++] = (struct complete_option){
+			.name = r->name,
+			.letter = r->id < 256 ? r->id : '\0',
+			.arg = r->arg,
+			.help = r->help,
+			.choices = files ? NULL : r->choices,
+			.files = files,
+			/* Bits of commands are in the order of the list. */
+			.commands = r->commands == ANY ? ~0ull : r->commands,
+		};
+	}
+	return complete_print(&tool, shell, stdout);
 }
