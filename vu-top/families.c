@@ -3,7 +3,6 @@
  * The metrics there are: one table of families, and what each writes of the model.
  * Labels have no process ids, so that a series outlives a restart of its back-end.
  */
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,34 +10,59 @@
 
 /* --- how it is written --- */
 
+static void put(const struct top_exposition_state *x, const char *text)
+{
+	top_write_text(x->w, text);
+}
+
 static void put_number(const struct top_exposition_state *x, double v)
 {
-	if (v == floor(v) && fabs(v) < 9e15)
-		fprintf(x->to, " %.0f\n", v);
-	else
-		fprintf(x->to, " %.9g\n", v);
+	put(x, " ");
+	top_write_number(x->w, v, 9);
+	put(x, "\n");
+}
+
+static void put_count(const struct top_exposition_state *x, uint64_t v)
+{
+	put(x, " ");
+	top_write_uint(x->w, v);
+	put(x, "\n");
 }
 
 /* Begins a sample, up to where its own labels end. */
-static void put_name(const struct top_exposition_state *x, const struct top_family *f, const char *suffix)
+static void put_name(const struct top_exposition_state *x, const struct top_family *f,
+		     const char *suffix)
 {
-	fprintf(x->to, "%s%s{", f->name, suffix);
+	put(x, f->name);
+	put(x, suffix);
+	put(x, "{");
+}
+
+static void put_label(const struct top_exposition_state *x, const char *name,
+		      const char *value)
+{
+	put(x, ",");
+	put(x, name);
+	put(x, "=\"");
+	put(x, value);
+	put(x, "\"");
 }
 
 static void end_labels(const struct top_exposition_state *x)
 {
-	fprintf(x->to, "%s}", x->o->labels ? x->o->labels : "");
+	if (x->o->labels)
+		put(x, x->o->labels);
+	put(x, "}");
 }
 
 static void device_labels(const struct top_exposition_state *x, uint32_t dev)
 {
-	fputs(x->device[dev], x->to);
+	put(x, x->device[dev]);
 }
 
 static void queue_labels(const struct top_exposition_state *x, const struct top_queue *t)
 {
-	device_labels(x, t->q->dev);
-	fprintf(x->to, ",queue=\"%u\",role=\"%s\"", t->q->index, vu__obs_role_name(t->q->role));
+	put(x, x->queue[t->place]);
 }
 
 /* When a device's counters began, in milliseconds of the epoch; 0: not known, not wanted. */
@@ -52,10 +76,14 @@ static uint64_t created(const struct top_exposition_state *x, const struct vu__o
 	return (s->real_ns - (s->mono_ns - d->connected_ns)) / 1000000u;
 }
 
-/* Seconds; there are many, and a floating point number takes ten times as long. */
+/* Seconds. */
 static void put_created(const struct top_exposition_state *x, uint64_t ms)
 {
-	fprintf(x->to, " %" PRIu64 ".%03" PRIu64 "\n", ms / 1000, ms % 1000);
+	put(x, " ");
+	top_write_uint(x->w, ms / 1000);
+	put(x, ".");
+	top_write_digits(x->w, ms % 1000, 3);
+	put(x, "\n");
 }
 
 static void put_queue_created(const struct top_exposition_state *x, const struct top_family *f,
@@ -83,7 +111,7 @@ static void queue_counter(const struct top_exposition_state *x, const struct top
 		put_name(x, f, "_total");
 		queue_labels(x, t);
 		end_labels(x);
-		fprintf(x->to, " %" PRIu64 "\n", t->q->counter[f->which]);
+		put_count(x, t->q->counter[f->which]);
 		put_queue_created(x, f, t);
 	}
 }
@@ -100,14 +128,14 @@ static void queue_counters(const struct top_exposition_state *x, const struct to
 				continue;
 			put_name(x, f, "_total");
 			queue_labels(x, t);
-			fprintf(x->to, ",%s=\"%s\"", label, values[c]);
+			put_label(x, label, values[c]);
 			end_labels(x);
-			fprintf(x->to, " %" PRIu64 "\n", t->q->counter[f->which + c]);
+			put_count(x, t->q->counter[f->which + c]);
 			if (!created(x, t->dev))
 				continue;
 			put_name(x, f, "_created");
 			queue_labels(x, t);
-			fprintf(x->to, ",%s=\"%s\"", label, values[c]);
+			put_label(x, label, values[c]);
 			end_labels(x);
 			put_created(x, created(x, t->dev));
 		}
@@ -183,11 +211,11 @@ static void queue_info(const struct top_exposition_state *x, const struct top_fa
 
 		put_name(x, f, "_info");
 		queue_labels(x, t);
-		fprintf(x->to, ",ring=\"%s\",event_index=\"%s\",source=\"%s\"",
-			s->packed ? "packed" : "split", s->event_idx ? "yes" : "no",
-			vu__obs_source_name(t->q->from[VU__OBS_SETUP]));
+		put_label(x, "ring", s->packed ? "packed" : "split");
+		put_label(x, "event_index", s->event_idx ? "yes" : "no");
+		put_label(x, "source", vu__obs_source_name(t->q->from[VU__OBS_SETUP]));
 		end_labels(x);
-		fputs(" 1\n", x->to);
+		put_count(x, 1);
 	}
 }
 
@@ -198,10 +226,10 @@ static void queue_verdict(const struct top_exposition_state *x, const struct top
 
 		put_name(x, f, "_info");
 		queue_labels(x, x->queues[i]);
-		fprintf(x->to, ",verdict=\"%s\",confidence=\"%s\"", vu__obs_verdicts[v->id].name,
-			vu__obs_confidence_name(v->confidence));
+		put_label(x, "verdict", vu__obs_verdicts[v->id].name);
+		put_label(x, "confidence", vu__obs_confidence_name(v->confidence));
 		end_labels(x);
-		fputs(" 1\n", x->to);
+		put_count(x, 1);
 	}
 }
 
@@ -212,9 +240,9 @@ static void put_states(const struct top_exposition_state *x, const struct top_fa
 	for (unsigned int s = 0; s < n; s++) {
 		put_name(x, f, "");
 		queue_labels(x, t);
-		fprintf(x->to, ",%s=\"%s\"", f->name, name(s));
+		put_label(x, f->name, name(s));
 		end_labels(x);
-		fprintf(x->to, " %d\n", s == is);
+		put_count(x, s == is);
 	}
 }
 
@@ -279,14 +307,14 @@ static void put_histogram(const struct top_exposition_state *x, const struct top
 			count += h->count[at];
 		put_name(x, f, "_bucket");
 		queue_labels(x, t);
-		fprintf(x->to, ",le=\"%s\"", bounds[b].le);
+		put_label(x, "le", bounds[b].le);
 		end_labels(x);
-		fprintf(x->to, " %" PRIu64 "\n", count);
+		put_count(x, count);
 	}
 	put_name(x, f, "_count");
 	queue_labels(x, t);
 	end_labels(x);
-	fprintf(x->to, " %" PRIu64 "\n", count);
+	put_count(x, count);
 	put_name(x, f, "_sum");
 	queue_labels(x, t);
 	end_labels(x);
@@ -319,10 +347,12 @@ static void device_info(const struct top_exposition_state *x, const struct top_f
 		top_label(process, sizeof(process), "process", p->comm);
 		put_name(x, f, "_info");
 		device_labels(x, i);
-		fprintf(x->to, ",type=\"%s\",kind=\"%s\",%s", top_type_name(d->virtio_id),
-			vu__obs_kind_name(p->kind), process);
+		put_label(x, "type", top_type_name(d->virtio_id));
+		put_label(x, "kind", vu__obs_kind_name(p->kind));
+		put(x, ",");
+		put(x, process);
 		end_labels(x);
-		fputs(" 1\n", x->to);
+		put_count(x, 1);
 	}
 }
 
@@ -389,20 +419,23 @@ static void self(const struct top_exposition_state *x, const struct top_family *
 		[MISSED] = m->missed,
 		[LEFT_OUT] = x->left_out,
 	};
-	const char *labels = x->o->labels ? x->o->labels + 1 : "";
 
-	fprintf(x->to, "%s%s", f->name, f->type == TOP_COUNTER ? "_total" : "");
-	if (*labels)
-		fprintf(x->to, "{%s}", labels);
+	put(x, f->name);
+	put(x, f->type == TOP_COUNTER ? "_total" : "");
+	if (x->o->labels) {
+		put(x, "{");
+		put(x, x->o->labels + 1);
+		put(x, "}");
+	}
 	put_number(x, values[f->which]);
 }
 
 static void version(const struct top_exposition_state *x, const struct top_family *f)
 {
 	put_name(x, f, "_info");
-	fprintf(x->to, "version=\"%s\"", PACKAGE_VERSION);
+	put(x, "version=\"" PACKAGE_VERSION "\"");
 	end_labels(x);
-	fputs(" 1\n", x->to);
+	put_count(x, 1);
 }
 
 /* Metrics alone do not tell why nothing is seen. */
@@ -416,9 +449,9 @@ static void alerts(const struct top_exposition_state *x, const struct top_family
 			raised += x->m->queues[q]->alarms[i].raised;
 		top_label(label, sizeof(label), "alert", x->m->alerts[i].text);
 		put_name(x, f, "");
-		fputs(label, x->to);
+		put(x, label);
 		end_labels(x);
-		fprintf(x->to, " %u\n", raised);
+		put_count(x, raised);
 	}
 }
 

@@ -2,69 +2,82 @@
 /* Writes JSON.  Any thread, a writer in one at a time. */
 #include "vu-top/json.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "vu-top/text.h"
 
-/* Names, and most values, have nothing in them that needs care. */
-static bool is_plain(const char *text)
+void top_json_open(struct top_json *j, FILE *to)
 {
-	for (; *text; text++) {
-		if (*text < 0x20 || *text >= 0x7f || *text == '"' || *text == '\\')
-			return false;
-	}
-	return true;
+	top_writer_begin(&j->w, to);
+	j->comma = false;
+}
+
+void top_json_close(struct top_json *j)
+{
+	top_writer_flush(&j->w);
+}
+
+static void write_char(struct top_json *j, char c)
+{
+	top_write(&j->w, &c, 1);
+}
+
+/* So many bytes at the beginning need no care; in names, and most values, all of them. */
+static size_t plain(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n] >= 0x20 && text[n] < 0x7f && text[n] != '"' && text[n] != '\\')
+		n++;
+	return n;
 }
 
 static void write_text(struct top_json *j, const char *text)
 {
-	size_t len = strlen(text);
+	size_t easy = plain(text), len = strlen(text + easy);
 
-	fputc('"', j->to);
-	if (is_plain(text)) {
-		fwrite(text, 1, len, j->to);
-		len = 0;
-	}
+	write_char(j, '"');
+	top_write(&j->w, text, easy);
+	text += easy;
 	while (len) {
-		char out[4];
+		char out[8];
 		uint32_t ch;
 		size_t n = top_utf8(text, len, &ch);
 
 		if (ch == '"' || ch == '\\')
-			fprintf(j->to, "\\%c", (char)ch);
+			top_write(&j->w, out, sprintf(out, "\\%c", (char)ch));
 		else if (ch < 0x20 || ch == 0x7f)
-			fprintf(j->to, "\\u%04x", ch);
+			top_write(&j->w, out, sprintf(out, "\\u%04x", ch));
 		else
-			fwrite(out, 1, top_utf8_put(ch, out), j->to);
+			top_write(&j->w, out, top_utf8_put(ch, out));
 		text += n;
 		len -= n;
 	}
-	fputc('"', j->to);
+	write_char(j, '"');
 }
 
 static void name_it(struct top_json *j, const char *name)
 {
 	if (j->comma)
-		fputc(',', j->to);
+		write_char(j, ',');
 	j->comma = true;
 	if (!name)
 		return;
 	write_text(j, name);
-	fputc(':', j->to);
+	write_char(j, ':');
 }
 
 void top_json_begin(struct top_json *j, const char *name, char bracket)
 {
 	name_it(j, name);
-	fputc(bracket, j->to);
+	write_char(j, bracket);
 	j->comma = false;
 }
 
 void top_json_end(struct top_json *j, char bracket)
 {
-	fputc(bracket, j->to);
+	write_char(j, bracket);
 	j->comma = true;
 }
 
@@ -77,30 +90,30 @@ void top_json_text(struct top_json *j, const char *name, const char *value)
 void top_json_bool(struct top_json *j, const char *name, bool value)
 {
 	name_it(j, name);
-	fputs(value ? "true" : "false", j->to);
+	top_write_text(&j->w, value ? "true" : "false");
 }
 
 void top_json_int(struct top_json *j, const char *name, int64_t value)
 {
 	name_it(j, name);
-	fprintf(j->to, "%" PRId64, value);
+	if (value < 0)
+		write_char(j, '-');
+	top_write_uint(&j->w, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
 void top_json_uint(struct top_json *j, const char *name, uint64_t value)
 {
 	name_it(j, name);
-	fprintf(j->to, "%" PRIu64, value);
+	top_write_uint(&j->w, value);
 }
 
 void top_json_number(struct top_json *j, const char *name, double value)
 {
 	name_it(j, name);
 	if (!isfinite(value))
-		fputs("null", j->to);
-	else if (value == floor(value) && fabs(value) < 1e15)
-		fprintf(j->to, "%.0f", value);
+		top_write_text(&j->w, "null");
 	else
-		fprintf(j->to, "%.6g", value);
+		top_write_number(&j->w, value, 6);
 }
 
 void top_json_hex(struct top_json *j, const char *name, uint64_t value)

@@ -5,12 +5,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
+#include "vu-top/writer.h"
 
 struct top_json {
-	FILE *to;
+	struct top_writer w;
 	bool comma; /* something stands before, at this level */
 };
+
+void top_json_open(struct top_json *j, FILE *to);
+void top_json_close(struct top_json *j);
 
 /* @name: NULL within an array, and at the top. */
 void top_json_begin(struct top_json *j, const char *name, char bracket);

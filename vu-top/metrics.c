@@ -44,6 +44,15 @@ void top_label(char *out, size_t size, const char *name, const char *text)
 
 /* --- all of it --- */
 
+static void put_comment(const struct top_exposition_state *x, const char *what,
+			const struct top_family *f, const char *suffix, const char *text)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "# %s %s%s %s\n", what, f->name, suffix, text);
+	top_write_text(x->w, line);
+}
+
 static void put_heading(const struct top_exposition_state *x, const struct top_family *f)
 {
 	static const char *const om_types[] = {"counter", "gauge", "info", "stateset",
@@ -55,10 +64,11 @@ static void put_heading(const struct top_exposition_state *x, const struct top_f
 	/* The older format knows samples only, not families. */
 	if (x->format == TOP_PROMETHEUS)
 		suffix = f->type == TOP_COUNTER ? "_total" : f->type == TOP_INFO ? "_info" : "";
-	fprintf(x->to, "# HELP %s%s %s\n# TYPE %s%s %s\n", f->name, suffix, f->help, f->name,
-		suffix, x->format == TOP_PROMETHEUS ? prom_types[f->type] : om_types[f->type]);
+	put_comment(x, "HELP", f, suffix, f->help);
+	put_comment(x, "TYPE", f, suffix,
+		    x->format == TOP_PROMETHEUS ? prom_types[f->type] : om_types[f->type]);
 	if (x->format == TOP_OPENMETRICS && *f->unit)
-		fprintf(x->to, "# UNIT %s %s\n", f->name, f->unit);
+		put_comment(x, "UNIT", f, "", f->unit);
 }
 
 /* Labels of devices.  Of several of one name, all but the first have a number. */
@@ -86,6 +96,17 @@ static void name_devices(struct top_exposition_state *x, char (*plain)[320])
 	}
 }
 
+static void name_queues(struct top_exposition_state *x)
+{
+	for (size_t i = 0; i < x->nqueues; i++) {
+		const struct vu__obs_queue *q = x->queues[i]->q;
+
+		snprintf(x->queue[x->queues[i]->place], sizeof(x->queue[0]),
+			 "%s,queue=\"%u\",role=\"%s\"", x->device[q->dev], q->index,
+			 vu__obs_role_name(q->role));
+	}
+}
+
 static void put_all(struct top_exposition_state *x)
 {
 	x->nqueues = top_select(x->m, x->o->filter, NULL, x->queues);
@@ -93,28 +114,34 @@ static void put_all(struct top_exposition_state *x)
 		x->left_out = x->nqueues - x->o->max_queues;
 		x->nqueues = x->o->max_queues;
 	}
+	name_queues(x);
 	for (const struct top_family *f = top_families; f->name; f++) {
 		put_heading(x, f);
 		f->emit(x, f);
 	}
 	if (x->format == TOP_OPENMETRICS)
-		fputs("# EOF\n", x->to);
+		top_write_text(x->w, "# EOF\n");
 }
 
 void top_out_metrics(const struct top_model *m, const struct top_out_options *o,
 		     enum top_exposition format, FILE *to)
 {
-	struct top_exposition_state x = {.m = m, .o = o, .format = format, .to = to};
+	struct top_writer w;
+	struct top_exposition_state x = {.m = m, .o = o, .format = format, .w = &w};
 	char (*plain)[320] = calloc(m->ndevices ? m->ndevices : 1, sizeof(*plain));
 
 	x.device = calloc(m->ndevices ? m->ndevices : 1, sizeof(*x.device));
+	x.queue = calloc(m->nqueues ? m->nqueues : 1, sizeof(*x.queue));
 	x.queues = calloc(m->nqueues ? m->nqueues : 1, sizeof(struct top_queue *));
-	if (plain && x.device && x.queues) {
+	if (plain && x.device && x.queue && x.queues) {
+		top_writer_begin(&w, to);
 		name_devices(&x, plain);
 		put_all(&x);
+		top_writer_flush(&w);
 	}
 	free(plain);
 	free(x.device);
+	free(x.queue);
 	free(x.queues);
 }
 

@@ -4,6 +4,7 @@
 #define VU_TOP_METRICSIMPL_H
 
 #include "vu-top/out.h"
+#include "vu-top/writer.h"
 
 enum top_metric_type {
 	TOP_COUNTER,
@@ -17,8 +18,9 @@ struct top_exposition_state {
 	const struct top_model *m;
 	const struct top_out_options *o;
 	enum top_exposition format;
-	FILE *to;
+	struct top_writer *w;
 	char (*device)[320]; /* of each: `vm="...",device="..."`, told apart */
+	char (*queue)[384];  /* of each that is wanted: its device's, `,queue="0",role="..."` */
 	struct top_queue **queues;
 	size_t nqueues, left_out;
 };

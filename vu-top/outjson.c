@@ -213,9 +213,10 @@ static void put_queues(struct top_json *j, const struct top_model *m,
 void top_out_json(const struct top_model *m, const struct top_out_options *o, FILE *to)
 {
 	const struct vu__obs_snapshot *s = m->frame->snap;
-	struct top_json j = {.to = to};
+	struct top_json j;
 	char time[TOP_TIME_LEN];
 
+	top_json_open(&j, to);
 	top_format_time(time, s->real_ns);
 	top_json_begin(&j, NULL, '{');
 	top_json_text(&j, "schema", SCHEMA);
@@ -245,5 +246,6 @@ void top_out_json(const struct top_model *m, const struct top_out_options *o, FI
 	top_json_end(&j, ']');
 	put_queues(&j, m, o);
 	top_json_end(&j, '}');
+	top_json_close(&j);
 	fputc('\n', to);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vu-top/out.h"
+#include "vu-top/writer.h"
 
 static const char default_fields[] =
 	"vm,device,q,role,state,kick/s,req/s,in/s,out/s,call/s,depth,infl,oldest,p50,p99,health,"
@@ -73,60 +74,107 @@ static bool to_the_right(const struct top_field *f)
 	return f->kind != TOP_F_TEXT && f->kind != TOP_F_HEALTH;
 }
 
-/* A width of its own for each column, so that nothing is cut. */
-static void measure(const struct top_out_options *o, struct top_queue *const *list, size_t n,
-		    unsigned int widths[])
-{
-	for (unsigned int f = 0; f < o->nfields; f++) {
-		const char *title = o->fields[f]->title;
+/* A table as it will be: its texts one after the other, row by row. */
+struct table {
+	size_t len, room;
+	char *texts;
+	unsigned int widths[TOP_MAX_FIELDS]; /* so that nothing is cut */
+};
 
-		widths[f] = top_text_width(*title ? title : o->fields[f]->name);
-		for (size_t i = 0; i < n; i++) {
+static const char *heading(const struct top_field *f)
+{
+	return *f->title ? f->title : f->name;
+}
+
+static bool add_text(struct table *t, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	if (size > t->room - t->len) {
+		size_t room = VU_MAX(2 * t->room, 16384u);
+		char *more = realloc(t->texts, room);
+
+		if (!more)
+			return false;
+		t->texts = more;
+		t->room = room;
+	}
+	memcpy(t->texts + t->len, text, size);
+	t->len += size;
+	return true;
+}
+
+static bool make_table(const struct top_out_options *o, struct top_queue *const *list, size_t n,
+		       struct table *t)
+{
+	for (unsigned int f = 0; f < o->nfields; f++)
+		t->widths[f] = top_text_width(heading(o->fields[f]));
+	for (size_t i = 0; i < n; i++) {
+		for (unsigned int f = 0; f < o->nfields; f++) {
 			char text[TOP_FIELD_TEXT];
 
 			top_field_format(o->fields[f], list[i], TOP_RATES, o->units, text);
-			widths[f] = VU_MAX(widths[f], top_text_width(text));
+			t->widths[f] = VU_MAX(t->widths[f], top_text_width(text));
+			if (!add_text(t, text))
+				return false;
 		}
 	}
+	return true;
 }
 
-static void put(FILE *to, const char *text, unsigned int width, bool right, bool last)
+static void put_gap(struct top_writer *w, unsigned int n)
 {
-	unsigned int w = top_text_width(text);
-	int gap = w < width ? width - w : 0;
+	while (n--)
+		top_write(w, " ", 1);
+}
+
+static void put(struct top_writer *w, const char *text, unsigned int width, bool right,
+		bool last)
+{
+	unsigned int is = top_text_width(text), gap = is < width ? width - is : 0;
 
 	if (right)
-		fprintf(to, "%*s", gap, "");
-	top_put_safe(text, to);
+		put_gap(w, gap);
+	top_write_safe(w, text);
 	if (!right && !last)
-		fprintf(to, "%*s", gap, "");
-	fputs(last ? "\n" : "  ", to);
+		put_gap(w, gap);
+	top_write_text(w, last ? "\n" : "  ");
+}
+
+static void put_row(struct top_writer *w, const struct top_out_options *o,
+		    const struct table *t, const char **texts)
+{
+	for (unsigned int f = 0; f < o->nfields; f++) {
+		const char *text = texts ? *texts : heading(o->fields[f]);
+
+		put(w, text, t->widths[f], to_the_right(o->fields[f]), f + 1 == o->nfields);
+		if (texts)
+			*texts += strlen(text) + 1;
+	}
 }
 
 static void put_table(const struct top_out_options *o, struct top_queue *const *list, size_t n,
 		      const char *time, FILE *to)
 {
-	unsigned int widths[TOP_MAX_FIELDS];
+	struct table t = {.len = 0};
+	struct top_writer w;
+	const char *texts;
 
-	measure(o, list, n, widths);
-	if (!o->quiet && o->times)
-		fprintf(to, "%-*s  ", (int)strlen(time), "TIME");
-	for (unsigned int f = 0; !o->quiet && f < o->nfields; f++) {
-		const struct top_field *field = o->fields[f];
-
-		put(to, *field->title ? field->title : field->name, widths[f],
-		    to_the_right(field), f + 1 == o->nfields);
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (o->times)
-			fprintf(to, "%s  ", time);
-		for (unsigned int f = 0; f < o->nfields; f++) {
-			char text[TOP_FIELD_TEXT];
-
-			top_field_format(o->fields[f], list[i], TOP_RATES, o->units, text);
-			put(to, text, widths[f], to_the_right(o->fields[f]), f + 1 == o->nfields);
+	top_writer_begin(&w, to);
+	if (make_table(o, list, n, &t)) {
+		texts = t.texts;
+		if (!o->quiet && o->times)
+			put(&w, "TIME", strlen(time), false, false);
+		if (!o->quiet)
+			put_row(&w, o, &t, NULL);
+		for (size_t i = 0; i < n; i++) {
+			if (o->times)
+				put(&w, time, 0, false, false);
+			put_row(&w, o, &t, &texts);
 		}
 	}
+	top_writer_flush(&w);
+	free(t.texts);
 }
 
 static void put_trouble(struct top_queue *const *list, size_t n, FILE *to)

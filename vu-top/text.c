@@ -99,6 +99,15 @@ uint32_t top_char_safe(uint32_t ch)
 	return control ? '?' : ch;
 }
 
+size_t top_plain(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n] >= ' ' && text[n] <= '~')
+		n++;
+	return n;
+}
+
 void top_put_safe(const char *text, FILE *to)
 {
 	size_t len = strlen(text);
@@ -116,8 +125,9 @@ void top_put_safe(const char *text, FILE *to)
 
 unsigned int top_text_width(const char *s)
 {
-	size_t len = strlen(s);
-	unsigned int width = 0;
+	size_t width = top_plain(s), len = strlen(s + width);
+
+	s += width;
 
 	while (len) {
 		uint32_t ch;

@@ -36,6 +36,9 @@ void top_put_safe(const char *text, FILE *to);
 /* Bytes of @ch in UTF-8 at @to, which has room for 4. */
 size_t top_utf8_put(uint32_t ch, char *to);
 
+/* So many bytes at the beginning are characters of ASCII that can be seen, as most are. */
+size_t top_plain(const char *text);
+
 /* Columns of a terminal that @ch takes: 0 for what combines, 1 or 2. */
 unsigned int top_char_width(uint32_t ch);
 

@@ -57,9 +57,11 @@ static unsigned int lines_with(const char *begin)
 
 static void test_json_text(void **state)
 {
-	struct top_json j = {.to = begin()};
+	FILE *to = begin();
+	struct top_json j;
 
 	(void)state;
+	top_json_open(&j, to);
 	top_json_begin(&j, NULL, '{');
 	top_json_text(&j, "a\"b", "x\ny\\\x01\xff\x7f");
 	top_json_number(&j, "n", TOP_UNKNOWN);
@@ -71,7 +73,8 @@ static void test_json_text(void **state)
 	top_json_bool(&j, NULL, true);
 	top_json_end(&j, ']');
 	top_json_end(&j, '}');
-	fclose(j.to);
+	top_json_close(&j);
+	fclose(to);
 	assert_string_equal(text, "{\"a\\\"b\":\"x\\u000ay\\\\\\u0001\xef\xbf\xbd\\u007f\",\"n\":null,"
 				  "\"i\":1000000000,\"f\":0.25,\"h\":\"0xffffffffffffffff\","
 				  "\"list\":[-1,true]}");

@@ -4,11 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "vu-top/view.h"
+#include "vu-top/writer.h"
 
 static void count_is(double v, const char *text)
 {
@@ -258,6 +260,51 @@ static void test_columns(void **state)
 	assert_int_equal(k[0].got + k[3].got, 25);
 }
 
+/* Numbers as printf() has them; texts whole, however long, and in order. */
+static void test_writer(void **state)
+{
+	static const uint64_t uints[] = {0, 9, 10, 1234567890, UINT64_MAX};
+	static const double numbers[] = {0, -3, 1e15, 9e15, 0.25, -1.5, 1234.56789123, 1e-9, 3e19};
+	static struct top_writer w;
+	char want[512] = "", *got = NULL, longer[3 * TOP_WRITER_ROOM];
+	size_t size, at = 0;
+	FILE *f = open_memstream(&got, &size);
+
+	(void)state;
+	assert_non_null(f);
+	top_writer_begin(&w, f);
+	for (size_t i = 0; i < VU_ARRAY_SIZE(uints); i++) {
+		at += sprintf(want + at, "%llu;", (unsigned long long)uints[i]);
+		top_write_uint(&w, uints[i]);
+		top_write(&w, ";", 1);
+	}
+	for (size_t i = 0; i < VU_ARRAY_SIZE(numbers); i++) {
+		bool whole = numbers[i] == (double)(int64_t)numbers[i] && numbers[i] < 9e15;
+
+		at += sprintf(want + at, whole ? "%.0f;" : "%.9g;", numbers[i]);
+		top_write_number(&w, numbers[i], 9);
+		top_write(&w, ";", 1);
+	}
+	top_write_digits(&w, 7, 3);
+	top_write_safe(&w, "a\x1b\xc3\xa9\xff");
+	at += sprintf(want + at, "007a?\xc3\xa9\xef\xbf\xbd");
+	for (size_t i = 0; i < sizeof(longer); i++)
+		longer[i] = 'a' + i % 26;
+	top_write(&w, longer, 1000);
+	top_write(&w, longer, sizeof(longer));
+	for (unsigned int i = 0; i < 30; i++)
+		top_write(&w, longer, 1000);
+	top_writer_flush(&w);
+	fclose(f);
+	assert_int_equal(size, at + 31000 + sizeof(longer));
+	assert_memory_equal(got, want, at);
+	assert_memory_equal(got + at, longer, 1000);
+	assert_memory_equal(got + at + 1000, longer, sizeof(longer));
+	for (unsigned int i = 0; i < 30; i++)
+		assert_memory_equal(got + at + 1000 + sizeof(longer) + i * 1000, longer, 1000);
+	free(got);
+}
+
 /* Good and bad differ by more than their colour's red and green. */
 static void test_looks(void **state)
 {
@@ -280,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_patterns),  cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_fields),	  cmocka_unit_test(test_bars),
 		cmocka_unit_test(test_columns),	  cmocka_unit_test(test_looks),
+		cmocka_unit_test(test_writer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
