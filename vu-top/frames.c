@@ -297,27 +297,32 @@ static const struct vu__obs_hist *hist_before(const struct top_frame *before, ui
 	return &before->hists[i].of[which];
 }
 
+static uint64_t counted(const struct vu__obs_hist *h, unsigned int bucket)
+{
+	return h && bucket < h->nbuckets ? h->count[bucket] : 0;
+}
+
 static void put_hist(struct top_bytes *b, const struct vu__obs_hist *h,
 		     const struct vu__obs_hist *before)
 {
 	unsigned int skipped = 0;
 
-	if (!h->count || h->nbuckets != VU_HIST_BUCKETS) {
+	if (!h->count || h->nbuckets > VU_HIST_BUCKETS) {
 		put_varint(b, 0);
 		return;
 	}
 	put_varint(b, 1);
 	put_varint(b, h->max);
 	top_bytes_put(b, &h->sum, sizeof(h->sum));
-	for (unsigned int i = 0; i < h->nbuckets; i++) {
-		uint64_t old = before ? before->count[i] : 0;
+	for (unsigned int i = 0; i < VU_HIST_BUCKETS; i++) {
+		uint64_t now = counted(h, i), old = counted(before, i);
 
-		if (h->count[i] == old) {
+		if (now == old) {
 			skipped++;
 			continue;
 		}
 		put_varint(b, skipped + 1);
-		put_varint(b, zigzag(h->count[i] - old));
+		put_varint(b, zigzag(now - old));
 		skipped = 0;
 	}
 	put_varint(b, 0);
@@ -343,7 +348,7 @@ static void get_hist(struct input *in, struct vu__obs_hist *h,
 	h->nbuckets = VU_HIST_BUCKETS;
 	h->upper = top_hist_bounds();
 	if (before)
-		memcpy(h->count, before->count, VU_HIST_BUCKETS * sizeof(*h->count));
+		memcpy(h->count, before->count, before->nbuckets * sizeof(*h->count));
 	while (!in->bad && (step = get_varint(in))) {
 		if (step > VU_HIST_BUCKETS - at) {
 			in->bad = true;

@@ -25,30 +25,49 @@ static double middle(const struct vu__obs_hist *h, unsigned int bucket)
 	return (lower + h->upper[bucket]) / 2;
 }
 
+/* What is new in each bucket that has something new; how many there are. */
+struct news {
+	unsigned int bucket;
+	uint64_t n;
+};
+
+static unsigned int find_news(const struct vu__obs_hist *old, const struct vu__obs_hist *now,
+			      struct news news[VU_HIST_BUCKETS], uint64_t *total)
+{
+	unsigned int found = 0;
+
+	*total = 0;
+	for (unsigned int i = 0; i < now->nbuckets && i < VU_HIST_BUCKETS; i++) {
+		uint64_t n = grown(old, now, i);
+
+		if (!n)
+			continue;
+		news[found++] = (struct news){i, n};
+		*total += n;
+	}
+	return found;
+}
+
 static void measure(const struct vu__obs_hist *old, const struct vu__obs_hist *now,
 		    struct top_latency *l)
 {
+	struct news news[VU_HIST_BUCKETS];
 	const struct {
 		double share;
 		double *to;
 	} wanted[] = {{0.5, &l->p50}, {0.9, &l->p90}, {0.99, &l->p99}, {0.999, &l->p999}};
 	uint64_t seen = 0;
-	unsigned int w = 0;
+	unsigned int w = 0, found;
 
 	*l = unknown;
-	for (unsigned int i = 0; i < now->nbuckets; i++)
-		l->n += grown(old, now, i);
-	if (!l->n)
+	found = find_news(old, now, news, &l->n);
+	if (!found)
 		return;
-	for (unsigned int i = 0; i < now->nbuckets; i++) {
-		uint64_t n = grown(old, now, i);
-
-		if (!n)
-			continue;
-		seen += n;
-		l->max = now->upper[i];
+	l->max = now->upper[news[found - 1].bucket];
+	for (unsigned int i = 0; i < found; i++) {
+		seen += news[i].n;
 		for (; w < VU_ARRAY_SIZE(wanted) && seen >= wanted[w].share * l->n; w++)
-			*wanted[w].to = middle(now, i);
+			*wanted[w].to = middle(now, news[i].bucket);
 	}
 	if (now->sum >= old->sum && now->total > old->total)
 		l->mean = (now->sum - old->sum) / (now->total - old->total);

@@ -64,7 +64,7 @@ static void add_hist(struct hist *h, const struct vu__obs_hist *old,
 	bool anew = !old->nbuckets || old->total > now->total;
 
 	for (unsigned int i = 0; i < now->nbuckets && i < HIST_BUCKETS; i++) {
-		uint64_t n = now->count[i] - (anew ? 0 : old->count[i]);
+		uint64_t n = now->count[i] - (anew || i >= old->nbuckets ? 0 : old->count[i]);
 
 		if (!n || n > now->count[i])
 			continue;

@@ -26,6 +26,15 @@ struct vu_telemetry {
 VU_MUST_CHECK int vu__telemetry_pread(const struct vu_telemetry *t, void *to, size_t len,
 				      uint64_t at);
 
+/*
+ * As vu_telemetry_hist(), but only the buckets up to the largest value's, which often are
+ * few; others in @out mean nothing.  @expect: how many these may be, which saves a read.
+ * Returns how many they are, or -errno.
+ */
+VU_MUST_CHECK int vu__telemetry_hist_part(const struct vu_telemetry *t, unsigned int metric,
+					  unsigned int queue, unsigned int expect,
+					  struct vu_telemetry_hist *out);
+
 /* Ends a text, and makes a question mark of every byte a terminal might act on. */
 void vu__telemetry_clean_text(char *text, size_t size);
 

@@ -221,21 +221,51 @@ int vu_telemetry_value(const struct vu_telemetry *t, unsigned int metric, unsign
 	return 0;
 }
 
-int vu_telemetry_hist(struct vu_telemetry *t, unsigned int metric, unsigned int queue,
-		      struct vu_telemetry_hist *out)
+static int find_hist(const struct vu_telemetry *t, unsigned int metric, unsigned int queue,
+		     uint64_t *at)
 {
 	const struct vu_telemetry_metric *m = vu_telemetry_metric(t, metric);
-	uint64_t at, heads;
+	uint64_t annex, heads;
 	int ret;
 
 	if (!m || !m->count)
 		return -ERANGE;
 	if (m->type != VU_TELEMETRY_HIST || m->place != VU_TELEMETRY_IN_ANNEX)
 		return -ENOTSUP;
-	ret = find_annex(t, queue, &at, &heads);
+	ret = find_annex(t, queue, &annex, &heads);
 	if (!ret)
-		ret = vu__telemetry_pread(t, out, sizeof(*out), at + m->offset);
+		*at = annex + m->offset;
 	return ret;
+}
+
+int vu_telemetry_hist(struct vu_telemetry *t, unsigned int metric, unsigned int queue,
+		      struct vu_telemetry_hist *out)
+{
+	uint64_t at;
+	int ret = find_hist(t, metric, queue, &at);
+
+	return ret ? ret : vu__telemetry_pread(t, out, sizeof(*out), at);
+}
+
+int vu__telemetry_hist_part(const struct vu_telemetry *t, unsigned int metric,
+			    unsigned int queue, unsigned int expect,
+			    struct vu_telemetry_hist *out)
+{
+	const size_t head = offsetof(struct vu_telemetry_hist, buckets);
+	unsigned int n, have = VU_MIN(expect, (unsigned int)VU_HIST_BUCKETS);
+	uint64_t at;
+	int ret = find_hist(t, metric, queue, &at);
+
+	if (!ret)
+		ret = vu__telemetry_pread(t, out, head + have * sizeof(out->buckets[0]), at);
+	if (ret)
+		return ret;
+	n = vu_hist_bucket(out->max) + 1;
+	if (n > have)
+		ret = vu__telemetry_pread(t, &out->buckets[have],
+					  (n - have) * sizeof(out->buckets[0]),
+					  at + head + have * sizeof(out->buckets[0]));
+	return ret ? ret : (int)n;
 }
 
 int vu_telemetry_watch(struct vu_telemetry *t, unsigned int seconds)

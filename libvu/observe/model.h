@@ -236,7 +236,7 @@ enum vu__obs_latency {
 	VU__OBS_LATENCIES
 };
 
-/* Kept only while somebody watches.  Buckets grow; the last takes all above. */
+/* Kept only while somebody watches.  Buckets grow; those behind the last are empty. */
 struct vu__obs_hist {
 	unsigned int nbuckets;
 	const uint64_t *upper; /* inclusive bound of each */

@@ -458,12 +458,12 @@ static void remember(struct vu__taking *t)
 		const struct vu__obs_queue *q = &t->snap->queues[i];
 		struct vu__was *w = t->was[i];
 
-		*w = (struct vu__was){.popped = q->counter[VU__OBS_POPPED],
-				      .completed = q->counter[VU__OBS_COMPLETED],
-				      .avail_idx = q->ring.avail_idx,
-				      .used_idx = q->ring.used_idx,
-				      .last_avail = q->ring.last_avail,
-				      .seen = true};
+		w->popped = q->counter[VU__OBS_POPPED];
+		w->completed = q->counter[VU__OBS_COMPLETED];
+		w->avail_idx = q->ring.avail_idx;
+		w->used_idx = q->ring.used_idx;
+		w->last_avail = q->ring.last_avail;
+		w->seen = true;
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/telemetry_reader.h"
 #include "observe/sampleimpl.h"
 
 static const char *const hist_names[] = {
@@ -23,33 +24,40 @@ static const uint64_t *hist_bounds(void)
 	return upper;
 }
 
+void vu__seg_find_hists(struct vu__seg *seg)
+{
+	for (unsigned int l = 0; l < VU__OBS_LATENCIES; l++)
+		seg->hist_metric[l] =
+			vu_telemetry_find(seg->t, VU_TELEMETRY_IN_ANNEX, hist_names[l]);
+}
+
 int vu__sample_hist(struct vu__sampler *s, pid_t pid, uint32_t device, uint16_t queue,
 		    enum vu__obs_latency which, struct vu__obs_hist *out)
 {
 	struct vu__seg *seg = vu__segs_find(s, pid, device);
-	VU_CLEANUP_FREE struct vu_telemetry_hist *h = NULL;
-	int metric, ret;
+	struct vu_telemetry_hist h;
+	int n;
 
 	memset(out, 0, sizeof(*out));
-	if (!seg || !seg->t)
+	if (!seg || !seg->t || queue >= seg->nwas)
 		return -ENOENT;
-	metric = vu_telemetry_find(seg->t, VU_TELEMETRY_IN_ANNEX, hist_names[which]);
-	if (metric < 0)
-		return metric;
-	h = calloc(1, sizeof(*h));
-	out->count = calloc(VU_HIST_BUCKETS, sizeof(*out->count));
-	ret = h && out->count ? vu_telemetry_hist(seg->t, metric, queue, h) : -ENOMEM;
-	if (ret) {
-		vu__hist_release(out);
-		return ret;
-	}
-	out->nbuckets = VU_HIST_BUCKETS;
+	if (seg->hist_metric[which] < 0)
+		return seg->hist_metric[which];
+	n = vu__telemetry_hist_part(seg->t, seg->hist_metric[which], queue,
+				    seg->was[queue].nbuckets[which], &h);
+	if (n < 0)
+		return n;
+	out->count = malloc(n * sizeof(*out->count));
+	if (!out->count)
+		return -ENOMEM;
+	/* They will hardly be fewer. */
+	seg->was[queue].nbuckets[which] = out->nbuckets = n;
 	out->upper = hist_bounds();
-	memcpy(out->count, h->buckets, sizeof(h->buckets));
-	out->max = h->max;
-	out->sum = h->sum;
-	for (unsigned int i = 0; i < VU_HIST_BUCKETS; i++)
-		out->total += h->buckets[i];
+	memcpy(out->count, h.buckets, n * sizeof(*out->count));
+	out->max = h.max;
+	out->sum = h.sum;
+	for (int i = 0; i < n; i++)
+		out->total += h.buckets[i];
 	return 0;
 }
 

@@ -13,6 +13,7 @@ struct vu__was {
 	uint64_t popped, completed;
 	uint16_t avail_idx, used_idx, last_avail;
 	bool seen;
+	uint16_t nbuckets[VU__OBS_LATENCIES]; /* of its histograms, when they were read */
 };
 
 /* A telemetry file. */
@@ -23,6 +24,7 @@ struct vu__seg {
 	char why[160];
 	bool there; /* in the folder, when it was last listed */
 	bool alive;
+	int hist_metric[VU__OBS_LATENCIES]; /* -errno: its version has none */
 	uint32_t nwas;
 	struct vu__was *was;
 };
@@ -127,6 +129,8 @@ static inline uint32_t vu__place_in(const void *array, const void *one, size_t s
 void vu__segs_update(struct vu__sampler *s);
 void vu__segs_release(struct vu__sampler *s);
 struct vu__seg *vu__segs_find(struct vu__sampler *s, pid_t pid, uint32_t number);
+/* When it has been opened: where its histograms are. */
+void vu__seg_find_hists(struct vu__seg *seg);
 /* Whether connection @inode of @pid is one that a segment tells of. */
 bool vu__segs_have(struct vu__sampler *s, pid_t pid, uint64_t inode);
 /* Adds its device and queues.  0 or -ENOMEM. */

@@ -33,9 +33,18 @@ void vu__segs_release(struct vu__sampler *s)
 
 struct vu__seg *vu__segs_find(struct vu__sampler *s, pid_t pid, uint32_t number)
 {
-	for (size_t i = 0; i < s->nsegs; i++) {
-		if (s->segs[i]->name.pid == pid && s->segs[i]->name.number == number)
-			return s->segs[i];
+	size_t low = 0, high = s->nsegs;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct vu__found_segment *name = &s->segs[mid]->name;
+
+		if (name->pid == pid && name->number == number)
+			return s->segs[mid];
+		if (name->pid < pid || (name->pid == pid && name->number < number))
+			low = mid + 1;
+		else
+			high = mid;
 	}
 	return NULL;
 }
@@ -54,6 +63,7 @@ static void open_seg(struct vu__seg *seg)
 		return;
 	}
 	seg->start_time = vu_telemetry_header(seg->t)->start_time;
+	vu__seg_find_hists(seg);
 	seg->nwas = vu_telemetry_header(seg->t)->queues;
 	seg->was = calloc(seg->nwas ? seg->nwas : 1, sizeof(*seg->was));
 	if (!seg->was) {

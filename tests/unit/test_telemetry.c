@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "core/telemetry.h"
+#include "core/telemetry_reader.h"
 #include "tests/lib/rundir.h"
 
 static struct vu__telemetry *new_segment(unsigned int queues)
@@ -251,6 +252,44 @@ static void values_by_name_are_those_of_the_structures(void **state)
 	vu__telemetry_free(w);
 }
 
+/* As many buckets as have something in them are read, in one go or in two. */
+static void a_part_of_a_histogram(void **state)
+{
+	const unsigned int last = vu_hist_bucket(1000000);
+	struct vu__telemetry *w = new_segment(1);
+	struct vu_telemetry *t = rundir_open(getpid());
+	int service = vu_telemetry_find(t, VU_TELEMETRY_IN_ANNEX, "service");
+	struct vu_telemetry_annex *a;
+	struct vu_telemetry_hist h;
+
+	(void)state;
+	assert_int_equal(vu__telemetry_hist_part(t, service, 0, 7, &h), -ENOENT);
+	a = vu__telemetry_annex(w, 0, 16);
+	assert_non_null(a);
+	assert_int_equal(vu_telemetry_refresh(t), 0);
+	assert_int_equal(vu__telemetry_hist_part(t, service, 0, 0, &h), 1);
+	assert_int_equal(h.buckets[0], 0);
+	a->service.max = 1000000;
+	a->service.sum = 3000000;
+	a->service.buckets[2] = 22;
+	a->service.buckets[last] = 99;
+	for (unsigned int expect = 0; expect < 2 * VU_HIST_BUCKETS; expect += 99) {
+		memset(&h, 0x55, sizeof(h));
+		assert_int_equal(vu__telemetry_hist_part(t, service, 0, expect, &h), last + 1);
+		assert_int_equal(h.sum, 3000000);
+		assert_int_equal(h.buckets[0], 0);
+		assert_int_equal(h.buckets[2], 22);
+		assert_int_equal(h.buckets[last - 1], 0);
+		assert_int_equal(h.buckets[last], 99);
+	}
+	/* Nonsense is not read beyond the end. */
+	a->service.max = UINT64_MAX;
+	assert_int_equal(vu__telemetry_hist_part(t, service, 0, 1, &h), VU_HIST_BUCKETS);
+	assert_int_equal(vu__telemetry_hist_part(t, service, 1, 1, &h), -ERANGE);
+	vu_telemetry_close(t);
+	vu__telemetry_free(w);
+}
+
 static void an_annex_grows_and_keeps_what_it_has(void **state)
 {
 	struct vu__telemetry *w = new_segment(2);
@@ -401,6 +440,7 @@ int main(void)
 		cmocka_unit_test(a_change_that_never_ends_is_said_to_be_torn),
 		cmocka_unit_test(what_has_not_been_added_follows_from_the_indices),
 		cmocka_unit_test(values_by_name_are_those_of_the_structures),
+		cmocka_unit_test(a_part_of_a_histogram),
 		cmocka_unit_test(an_annex_grows_and_keeps_what_it_has),
 		cmocka_unit_test(the_black_box_has_the_last_events_in_order),
 		cmocka_unit_test(events_are_whole_while_they_are_written),

@@ -120,6 +120,31 @@ static void test_frames(void **state)
 	assert_true(later < first / 3);
 }
 
+/* A queue that was set up anew has smaller histograms than before, and then larger ones. */
+static void test_histograms_begin_anew(void **state)
+{
+	static const uint64_t ns[][2] = {{50, 8000000}, {50, 900}, {7, 7}, {50, 3000000000}};
+	struct top_frame *before = NULL, *got;
+
+	(void)state;
+	for (unsigned int i = 0; i < VU_ARRAY_SIZE(ns); i++) {
+		struct top_frame *f = host_at(0);
+		struct top_bytes b = {.data = NULL};
+
+		host_hist(f, 3, VU__OBS_SERVICE, ns[i][0], 10 + i);
+		host_hist(f, 3, VU__OBS_SERVICE, ns[i][1], 5 + i);
+		top_frame_write(&b, f, before);
+		assert_int_equal(
+			top_frame_read(top_schema_own(), b.data, b.len, before, &got), 0);
+		same_frames(f, got);
+		top_bytes_release(&b);
+		top_frame_put(before);
+		before = f;
+		top_frame_put(got);
+	}
+	top_frame_put(before);
+}
+
 /* Values at the ends of their ranges, and differences that wrap. */
 static void test_extremes(void **state)
 {
@@ -438,6 +463,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_histograms_begin_anew),
 		cmocka_unit_test(test_extremes),
 		cmocka_unit_test(test_other_schema),
 		cmocka_unit_test(test_schema),

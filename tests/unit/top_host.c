@@ -135,10 +135,10 @@ void host_hist(struct top_frame *f, uint32_t queue, enum vu__obs_latency which, 
 	o = &h->of[which];
 	if (!o->count) {
 		o->count = calloc(VU_HIST_BUCKETS, sizeof(*o->count));
-		o->nbuckets = VU_HIST_BUCKETS;
 		o->upper = top_hist_bounds();
 	}
 	assert_non_null(o->count);
+	o->nbuckets = VU_MAX(o->nbuckets, vu_hist_bucket(ns) + 1);
 	o->count[vu_hist_bucket(ns)] += n;
 	o->total += n;
 	o->sum += (double)ns * n;
