@@ -8,6 +8,12 @@
 #include "base/log.h"
 #include "core/ringlog.h"
 
+/* Whether @elem is of an earlier start, or another ring. */
+static inline bool is_stale(const struct vu__ring *r, const VuVirtqElement *elem)
+{
+	return VU_UNLIKELY(elem->run != r->run) && (elem->run & VU__RUN_MASK) == VU__RUN;
+}
+
 /* Takes @head out of flight.  False if it was not in flight. */
 static inline bool head_done(struct vu__ring *r, unsigned int head)
 {
@@ -71,6 +77,7 @@ static VU_ALWAYS_INLINE void *make_element(struct vu__ring *r, size_t size, unsi
 		return NULL;
 	iov = (struct iovec *)((char *)elem + at);
 	elem->index = head;
+	elem->run = r->run;
 	elem->out_num = chain->out_num;
 	elem->in_num = n - chain->out_num;
 	vu__meter_chain(&r->meter, n);
@@ -212,7 +219,7 @@ static void take_back(struct vu__ring *r, unsigned int head)
 
 void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem, uint64_t written)
 {
-	if (!r->can_push || !head_done(r, elem->index))
+	if (!r->can_push || is_stale(r, elem) || !head_done(r, elem->index))
 		return;
 	if (VU_UNLIKELY(r->dirty.log && r->dirty.data) &&
 	    vu__chain_mark(r, elem->index, written))
@@ -225,7 +232,7 @@ bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem)
 {
 	VuVirtq *vq = r->vq;
 
-	if (!r->can_push || !vq->inflight || !head_done(r, elem->index))
+	if (!r->can_push || !vq->inflight || is_stale(r, elem) || !head_done(r, elem->index))
 		return false;
 	/* The device may have written some of it. */
 	if (r->dirty.data && vu__chain_mark(r, elem->index, UINT64_MAX))
@@ -294,7 +301,7 @@ static VU_ALWAYS_INLINE bool may_push(struct vu__ring *r, unsigned int head)
 /* Takes @elem out of flight, to be shown as used.  False: it cannot be. */
 static VU_ALWAYS_INLINE bool complete(struct vu__ring *r, const VuVirtqElement *elem)
 {
-	if (!may_push(r, elem->index))
+	if (is_stale(r, elem) || !may_push(r, elem->index))
 		return false;
 	if (VU_LIKELY(head_done(r, elem->index)))
 		return true;
@@ -422,14 +429,35 @@ static VU_NOINLINE bool fill_untracked(struct vu__ring *r, const VuVirtqElement 
 bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
 		   unsigned int idx)
 {
-	return VU_LIKELY(!r->tracked) ? fill_untracked(r, elem, len, idx) :
-					fill_tracked(r, elem, len, idx);
+	bool ret;
+
+	/* The rest of the batch moves up. */
+	idx -= r->refused;
+	ret = VU_LIKELY(!r->tracked) ? fill_untracked(r, elem, len, idx) :
+				       fill_tracked(r, elem, len, idx);
+	if (VU_UNLIKELY(!ret))
+		r->refused++;
+	return ret;
+}
+
+/* How many of @num elements there are to be shown. */
+VU_COLD static unsigned int without_refused(struct vu__ring *r, unsigned int num)
+{
+	unsigned int n = VU_MIN(num, r->refused);
+
+	r->refused = 0;
+	return num - n;
 }
 
 void vu__ring_flush(struct vu__ring *r, unsigned int num)
 {
 	if (VU_UNLIKELY(!r->can_push))
 		return;
+	if (VU_UNLIKELY(r->refused)) {
+		num = without_refused(r, num);
+		if (!num)
+			return;
+	}
 	if (VU_UNLIKELY(num > (unsigned int)r->vq->inuse)) {
 		vu__error("%u elements were flushed, only %d are in flight", num, r->vq->inuse);
 		return;

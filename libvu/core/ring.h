@@ -57,6 +57,14 @@ enum vu__tracked {
 	VU__TRACKED,	 /* dirty pages are logged, or what is in flight is noted */
 };
 
+/*
+ * An element says which start of a ring it is of, so that one that comes back after the
+ * next start is not taken for what then has its index.  A program that makes elements of
+ * its own has something else there: those are taken for this start's.
+ */
+#define VU__RUN	     0x76750000u
+#define VU__RUN_MASK 0xffff0000u
+
 struct vu__ring {
 	/* What every element needs, close together. */
 	VuVirtq *vq;
@@ -64,6 +72,8 @@ struct vu__ring {
 	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
 	uint16_t mask;	    /* size - 1 */
 	uint16_t row;	    /* entries that may be popped without looking at anything else */
+	uint32_t run;	    /* of elements popped since this start: VU__RUN and a number */
+	uint32_t refused;   /* of the elements filled since the last flush */
 	uint8_t gen;   /* of what is popped now; never 0 */
 	bool can_pop;  /* open, and nothing to be resubmitted */
 	bool open;     /* started, not broken, not being stopped */

@@ -96,11 +96,21 @@ static void use_room(struct vu__ring *r)
 	memset(r->head_gen, 0, r->vq->vring.num);
 }
 
+/* Of all rings of the process: an element pushed to another one is not taken, either. */
+static uint32_t next_run(void)
+{
+	static uint32_t starts;
+
+	return VU__RUN | (__atomic_add_fetch(&starts, 1, __ATOMIC_RELAXED) & ~VU__RUN_MASK);
+}
+
 bool vu__ring_start(struct vu__ring *r)
 {
 	VuVirtq *vq = r->vq;
 	bool pending;
 
+	r->run = next_run();
+	r->refused = 0;
 	r->mask = vq->vring.num - 1;
 	vq->shadow_avail_idx = vq->last_avail_idx;
 	vq->used_idx = vu__split_used_idx(vq->vring.used);

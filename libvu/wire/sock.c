@@ -107,7 +107,7 @@ static int send_iov(int sock, struct iovec *iov, size_t niov, const int *fds,
 		    unsigned int nfds, int64_t deadline)
 {
 	while (niov) {
-		VU__RIGHTS(VU__MSG_MAX_FDS) control;
+		VU__RIGHTS(CMSG_FDS) control;
 		struct msghdr h = {.msg_iov = iov, .msg_iovlen = niov};
 		ssize_t n;
 

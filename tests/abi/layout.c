@@ -16,6 +16,7 @@
 SIZE(VhostUserMsg, 328);
 SIZE(VuVirtq, 176);
 SIZE(VuVirtqElement, 32);
+PLACE(VuVirtqElement, in_sg, 16);
 SIZE(VuRing, 48);
 SIZE(VuDevRegion, 40);
 SIZE(VuDescStateSplit, 16);

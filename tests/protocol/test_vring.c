@@ -634,6 +634,59 @@ static void case_21_a_stale_avail_event(void **state)
 	pair_free(p);
 }
 
+/*
+ * The stop did not wait for them, and the driver has used their heads anew: they complete
+ * nothing, pushed singly or among others in a batch.
+ */
+static void what_comes_back_after_the_next_start_is_not_taken_for_another(void **state)
+{
+	struct pair_options opt = {.mode = PAIR_HOLD};
+	struct pair *p = pair_ready(&opt);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 64, 0, 0);
+	struct vu_frontend_buf buf = {0x80000, 64, true};
+	VuVirtq *vq = &p->dev.vq[0];
+	VuVirtqElement *old, *other, *again, *more;
+	uint64_t token;
+	uint32_t len;
+
+	(void)state;
+	vu_set_drain_timeout(&p->dev, 0);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(vu_frontend_submit(q, &buf, 1, i), 0);
+	vu_frontend_kick(q);
+	pair_wait_popped(p, 2);
+	check_ok(p, vu_frontend_queue_stop(q, NULL));
+	vu_frontend_queue_reset(q);
+	check_ok(p, vu_frontend_queue_start(q, 0));
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(vu_frontend_submit(q, &buf, 1, 10 + i), 0);
+	vu_frontend_kick(q);
+	pair_wait_popped(p, 4);
+	pair_lock(p);
+	old = p->held[0], other = p->held[1], again = p->held[2], more = p->held[3];
+	assert_int_equal(old->index, again->index);
+	vu_queue_push(&p->dev, vq, old, 7);
+	assert_int_equal(vq->inuse, 2);
+	vu_queue_fill(&p->dev, vq, other, 7, 0);
+	vu_queue_fill(&p->dev, vq, again, 9, 1);
+	vu_queue_flush(&p->dev, vq, 2);
+	assert_int_equal(vq->inuse, 1);
+	vu_queue_fill(&p->dev, vq, old, 7, 0);
+	vu_queue_flush(&p->dev, vq, 1);
+	assert_int_equal(vq->inuse, 1);
+	vu_queue_push(&p->dev, vq, more, 9);
+	vu_queue_notify(&p->dev, vq);
+	pair_unlock(p);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(vu_frontend_wait(q, 5000), 0);
+		assert_int_equal(vu_frontend_reap(q, &token, &len), 1);
+		assert_int_equal(len, 9);
+		assert_true(token >= 10);
+	}
+	assert_int_equal(vu_frontend_outstanding(q), 0);
+	pair_free(p);
+}
+
 static void an_in_order_device_resumes_at_the_used_index(void **state)
 {
 	struct pair_options opt = {.mode = PAIR_HOLD, .in_order = true};
@@ -971,6 +1024,7 @@ int main(void)
 		cmocka_unit_test(case_20_a_front_end_that_does_not_wait),
 		cmocka_unit_test(case_21_starting_takes_up_what_is_there),
 		cmocka_unit_test(case_21_a_stale_avail_event),
+		cmocka_unit_test(what_comes_back_after_the_next_start_is_not_taken_for_another),
 		cmocka_unit_test(an_in_order_device_resumes_at_the_used_index),
 		cmocka_unit_test(case_22_enabling),
 		cmocka_unit_test(case_22_disabling_keeps_a_queue_started),

@@ -279,7 +279,7 @@ static void test_writer(void **state)
 		top_write(&w, ";", 1);
 	}
 	for (size_t i = 0; i < VU_ARRAY_SIZE(numbers); i++) {
-		bool whole = numbers[i] == (double)(int64_t)numbers[i] && numbers[i] < 9e15;
+		bool whole = numbers[i] < 9e15 && numbers[i] == (double)(int64_t)numbers[i];
 
 		at += sprintf(want + at, whole ? "%.0f;" : "%.9g;", numbers[i]);
 		top_write_number(&w, numbers[i], 9);

@@ -478,11 +478,15 @@ struct VuDev {
  * One request of the driver's: out_sg is what the device reads, in_sg what it
  * writes, in this process's memory.  A device may ask vu_queue_pop() for a larger
  * structure that begins with this one.  free() it after vu_queue_push().
+ *
+ * One that its queue's stop did not wait for can still be pushed after the queue has
+ * started again: that does nothing, even if the driver has used its index anew.
  */
 typedef struct VuVirtqElement {
 	unsigned int index;
 	unsigned int out_num;
 	unsigned int in_num;
+	unsigned int run; /* the library's: which start of a queue it is of; 0: any */
 	struct iovec *in_sg;
 	struct iovec *out_sg;
 } VuVirtqElement;
