@@ -72,8 +72,6 @@ struct vu__ring {
 	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
 	uint16_t mask;	    /* size - 1 */
 	uint16_t row;	    /* entries that may be popped without looking at anything else */
-	uint32_t run;	    /* of elements popped since this start: VU__RUN and a number */
-	uint32_t refused;   /* of the elements filled since the last flush */
 	uint8_t gen;   /* of what is popped now; never 0 */
 	bool can_pop;  /* open, and nothing to be resubmitted */
 	bool open;     /* started, not broken, not being stopped */
@@ -90,6 +88,7 @@ struct vu__ring {
 	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
 	struct vu__meter meter;
 	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
+	uint32_t run;	/* of elements popped since this start: VU__RUN and a number */
 	/* And the rest. */
 	uint64_t *gen_time; /* per gen: when that was */
 	uint16_t *filled; /* per place in the used ring: the head filled there, with inflight */
@@ -103,6 +102,7 @@ struct vu__ring {
 	uint8_t *own_head_gen; /* head_gen and gen_time are these, or, from the next start */
 	uint64_t *own_gen_time; /* on, in the meter's annex */
 	uint16_t resubmits; /* length of vq->resubmit_list */
+	uint32_t refused;   /* of the elements filled since the last flush */
 	struct vu__retired *retired;
 	struct vu__retired *orphans; /* of elements a stop did not wait for */
 	unsigned int alloc_num; /* the size the arrays above were made for */
