@@ -246,19 +246,56 @@ static int read_piece(pid_t pid, uint64_t addr, void *to, size_t len)
 	return (size_t)n == len ? 0 : -EFAULT;
 }
 
-int vu__peek_head(struct vu__peek *p, uint16_t last_avail)
+/* Up to AT_ONCE of one process: as many as are read before one that cannot be. */
+static size_t read_heads(struct vu__peek *const *peeks, size_t n)
 {
-	uint16_t head;
-	int ret;
+	struct iovec local = {NULL, 0}, remote[AT_ONCE];
+	uint16_t heads[AT_ONCE];
+	ssize_t got;
 
-	if (!is_sane(p) || p->packed)
-		return -EINVAL;
-	ret = read_piece(p->pid,
-			 p->avail + 4 + 2 * (uint64_t)(last_avail & (p->size - 1)), &head,
-			 sizeof(head));
-	if (!ret)
-		p->ring.head = le16toh(head);
-	return ret;
+	for (size_t i = 0; i < n; i++)
+		set_iov(&remote[i],
+			peeks[i]->avail + 4 +
+				2 * (uint64_t)(peeks[i]->ring.last_avail & (peeks[i]->size - 1)),
+			sizeof(heads[0]));
+	local = (struct iovec){heads, n * sizeof(heads[0])};
+	got = process_vm_readv(peeks[0]->pid, &local, 1, remote, n, 0);
+	n = got < 0 ? 0 : got / sizeof(heads[0]);
+	for (size_t i = 0; i < n; i++)
+		peeks[i]->ring.head = le16toh(heads[i]);
+	return n;
+}
+
+static void read_heads_of_process(struct vu__peek *const *peeks, size_t n)
+{
+	while (n) {
+		size_t done = read_heads(peeks, n);
+
+		if (done < n)
+			peeks[done++]->want_head = false;
+		peeks += done;
+		n -= done;
+	}
+}
+
+void vu__peek_heads(struct vu__peek *peeks, size_t n)
+{
+	struct vu__peek *batch[AT_ONCE] = {NULL};
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct vu__peek *p = &peeks[i];
+
+		p->want_head = p->want_head && is_sane(p) && !p->packed;
+		if (!p->want_head)
+			continue;
+		if (count == AT_ONCE || (count && batch[0]->pid != p->pid)) {
+			read_heads_of_process(batch, count);
+			count = 0;
+		}
+		batch[count++] = p;
+	}
+	read_heads_of_process(batch, count);
 }
 
 int vu__peek_packed(struct vu__peek *p, uint16_t last_avail)

@@ -19,6 +19,7 @@ struct vu__peek {
 	int ret;		  /* -EFAULT: no memory there; -ESRCH, -EPERM, -EINVAL */
 	struct vu__obs_ring ring; /* torn too, but nothing of VU__OBS_POSITION */
 	uint64_t mono_ns;
+	bool want_head;
 };
 
 /*
@@ -36,8 +37,12 @@ void vu__peek_rings(struct vu__peek *peeks, size_t n);
 void vu__peek_place(struct vu__obs_ring *ring, uint32_t size, uint16_t last_avail,
 		    uint16_t again);
 
-/* The head at the back-end's place in a split ring, into ring.head.  0 or -errno. */
-VU_MUST_CHECK int vu__peek_head(struct vu__peek *p, uint16_t last_avail);
+/*
+ * The heads at the back-end's places in @n split rings, with few system calls if those
+ * of one process are together.  Of those that want_head says, at ring.last_avail, into
+ * ring.head; want_head is false then of those that could not be read.
+ */
+void vu__peek_heads(struct vu__peek *peeks, size_t n);
 
 /*
  * How many descriptors of a packed ring are available from @last_avail (an offset with

@@ -22,6 +22,7 @@ int vu__procfs_open(struct vu__procfs *p, const char *root)
 {
 	p->dir = open(root ? root : "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	p->real = !root;
+	p->kept = NULL;
 	p->ticks_per_s = sysconf(_SC_CLK_TCK);
 	if (p->ticks_per_s <= 0)
 		p->ticks_per_s = 100;
@@ -32,9 +33,23 @@ void vu__procfs_close(struct vu__procfs *p)
 {
 	vu__cleanup_fd(&p->dir);
 	p->dir = -1;
+	vu__kept_free(p->kept);
+	p->kept = NULL;
 }
 
 /* --- files and folders --- */
+
+/* What a snapshot looks at each time. */
+static ssize_t read_again(const struct vu__procfs *p, enum vu__procfs_file what, pid_t pid,
+			  int number, char *to, size_t size)
+{
+	char path[64];
+
+	if (p->kept)
+		return vu__kept_read(p->kept, p->dir, what, pid, number, to, size);
+	vu__procfs_path(path, sizeof(path), what, pid, number);
+	return vu__read_file_at(p->dir, path, to, size);
+}
 
 static int compare_ints(const void *a, const void *b)
 {
@@ -102,36 +117,11 @@ ssize_t vu__procfs_pids(const struct vu__procfs *p, pid_t **pids)
 int vu__procfs_stat(const struct vu__procfs *p, pid_t pid, pid_t tid,
 		    struct vu__procfs_stat *out)
 {
-	char path[64], text[1024];
-	ssize_t n;
-
-	if (tid)
-		snprintf(path, sizeof(path), "%d/task/%d/stat", pid, tid);
-	else
-		snprintf(path, sizeof(path), "%d/stat", pid);
-	n = vu__read_file_at(p->dir, path, text, sizeof(text));
-	return n < 0 ? n : vu__procfs_parse_stat(text, out);
-}
-
-int vu__procfs_stat_open(const struct vu__procfs *p, pid_t pid)
-{
-	char path[32];
-	int fd;
-
-	snprintf(path, sizeof(path), "%d/stat", pid);
-	fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
-}
-
-int vu__procfs_stat_again(int fd, struct vu__procfs_stat *out)
-{
 	char text[1024];
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	ssize_t n = read_again(p, tid ? VU__PROC_TASK_STAT : VU__PROC_STAT, pid, tid, text,
+			       sizeof(text));
 
-	if (n < 0)
-		return -errno;
-	text[n] = '\0';
-	return vu__procfs_parse_stat(text, out);
+	return n < 0 ? n : vu__procfs_parse_stat(text, out);
 }
 
 int vu__procfs_uid(const struct vu__procfs *p, pid_t pid, uid_t *uid)
@@ -168,11 +158,9 @@ ssize_t vu__procfs_cmdline(const struct vu__procfs *p, pid_t pid, char *to, size
 int vu__procfs_eventfd(const struct vu__procfs *p, pid_t pid, int fd, int64_t *id,
 		       uint64_t *count)
 {
-	char path[64], text[512];
-	ssize_t n;
+	char text[512];
+	ssize_t n = read_again(p, VU__PROC_FDINFO, pid, fd, text, sizeof(text));
 
-	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, fd);
-	n = vu__read_file_at(p->dir, path, text, sizeof(text));
 	return n < 0 ? n : vu__procfs_parse_eventfd(text, id, count);
 }
 
@@ -230,13 +218,11 @@ ssize_t vu__procfs_epoll(const struct vu__procfs *p, pid_t pid, int epfd, int *f
 			 size_t max)
 {
 	VU_CLEANUP_FREE char *text = malloc(MAX_FDINFO);
-	char path[64];
 	ssize_t n;
 
 	if (!text)
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "%d/fdinfo/%d", pid, epfd);
-	n = vu__read_file_at(p->dir, path, text, MAX_FDINFO);
+	n = read_again(p, VU__PROC_FDINFO, pid, epfd, text, MAX_FDINFO);
 	return n < 0 ? n : (ssize_t)vu__procfs_parse_epoll(text, fds, max);
 }
 
@@ -316,16 +302,14 @@ static enum vu__obs_tri waits_by_wchan(const char *wchan)
 
 static void read_wait(const struct vu__procfs *p, pid_t pid, struct vu__obs_worker *w)
 {
-	char path[64], text[256];
 	uint64_t args[2] = {0};
+	char text[256];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "%d/task/%d/wchan", pid, w->tid);
-	n = vu__read_file_at(p->dir, path, text, sizeof(text));
+	n = read_again(p, VU__PROC_TASK_WCHAN, pid, w->tid, text, sizeof(text));
 	if (n > 0 && strcmp(text, "0"))
 		vu__procfs_copy_text(w->wchan, sizeof(w->wchan), text, n);
-	snprintf(path, sizeof(path), "%d/task/%d/syscall", pid, w->tid);
-	n = vu__read_file_at(p->dir, path, text, sizeof(text));
+	n = read_again(p, VU__PROC_TASK_SYSCALL, pid, w->tid, text, sizeof(text));
 	if (n < 0 || vu__procfs_parse_syscall(text, &w->syscall, args))
 		w->syscall = -2;
 	w->arg0 = args[0];

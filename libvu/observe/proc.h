@@ -9,6 +9,7 @@
 #define VU_OBSERVE_PROC_H
 
 #include "observe/model.h"
+#include "observe/prockept.h"
 #include "observe/proctext.h"
 
 /* The most that is looked at of one process. */
@@ -19,6 +20,7 @@ struct vu__procfs {
 	int dir; /* of /proc, or of a tree that looks like it */
 	bool real;
 	long ticks_per_s;
+	struct vu__kept *kept; /* NULL: files are opened anew each time; one thread */
 };
 
 /* @root: NULL for /proc.  0 or -errno. */
@@ -31,10 +33,6 @@ ssize_t vu__procfs_pids(const struct vu__procfs *p, pid_t **pids);
 /* @tid: 0 for the process as a whole. */
 VU_MUST_CHECK int vu__procfs_stat(const struct vu__procfs *p, pid_t pid, pid_t tid,
 				  struct vu__procfs_stat *out);
-/* An fd for the next, which belongs to this process for ever; -errno. */
-VU_MUST_CHECK int vu__procfs_stat_open(const struct vu__procfs *p, pid_t pid);
-/* -ESRCH: it is gone. */
-VU_MUST_CHECK int vu__procfs_stat_again(int fd, struct vu__procfs_stat *out);
 VU_MUST_CHECK int vu__procfs_uid(const struct vu__procfs *p, pid_t pid, uid_t *uid);
 
 /* Whether @pid is still the process that was started at @start_time. */

@@ -32,6 +32,8 @@ struct vu__sampler *vu__sampler_new(const struct vu__sample_options *options)
 	if (!s->opt.monitor_budget_ms)
 		s->opt.monitor_budget_ms = MONITOR_BUDGET_MS;
 	ret = vu__procfs_open(&s->proc, NULL);
+	if (!ret)
+		s->proc.kept = vu__kept_new();
 	if (!ret && !s->opt.libvu_only) {
 		s->find = vu__find_new(NULL);
 		ret = s->find ? 0 : -errno;
@@ -52,8 +54,6 @@ void vu__sampler_free(struct vu__sampler *s)
 	vu__foreign_release(s);
 	vu__find_free(s->find);
 	vu__procfs_close(&s->proc);
-	for (size_t i = 0; i < s->nwho; i++)
-		vu__cleanup_fd(&s->who[i].stat_fd);
 	free(s->who);
 	free(s);
 }
@@ -201,7 +201,6 @@ static struct vu__who *who_is(struct vu__sampler *s, pid_t pid, uint64_t start_t
 	memset(w, 0, sizeof(*w));
 	w->pid = pid;
 	w->start_time = start_time;
-	w->stat_fd = -1;
 	if (vu__procfs_uid(&s->proc, pid, &w->uid))
 		w->uid = -1;
 	/* Machines have long ones. */
@@ -226,25 +225,10 @@ static void forget_strangers(struct vu__sampler *s)
 	for (size_t i = 0; i < s->nwho; i++) {
 		if (s->who[i].used)
 			s->who[to++] = s->who[i];
-		else
-			vu__cleanup_fd(&s->who[i].stat_fd);
 	}
 	for (size_t i = 0; i < to; i++)
 		s->who[i].used = false;
 	s->nwho = to;
-}
-
-/* From the file that was opened when the process was met: that is faster, and sure. */
-static int look_at_process(struct vu__sampler *s, struct vu__who *w, pid_t pid,
-			   struct vu__procfs_stat *st)
-{
-	if (!w)
-		return vu__procfs_stat(&s->proc, pid, 0, st);
-	if (w->stat_fd < 0)
-		w->stat_fd = vu__procfs_stat_open(&s->proc, pid);
-	if (w->stat_fd < 0)
-		return vu__procfs_stat(&s->proc, pid, 0, st);
-	return vu__procfs_stat_again(w->stat_fd, st);
 }
 
 static void describe_process(struct vu__sampler *s, struct vu__obs_process *p)
@@ -255,7 +239,7 @@ static void describe_process(struct vu__sampler *s, struct vu__obs_process *p)
 	p->uid = -1;
 	if (w)
 		w->used = true;
-	if (look_at_process(s, w, p->pid, &st) || st.start_time != p->start_time ||
+	if (vu__procfs_stat(&s->proc, p->pid, 0, &st) || st.start_time != p->start_time ||
 	    st.state == 'Z' || st.state == 'X')
 		return;
 	p->alive = true;
@@ -428,6 +412,7 @@ static int take_devices(struct vu__taking *t)
 static void take_ring(struct vu__taking *t, uint32_t i)
 {
 	struct vu__obs_queue *q = &t->snap->queues[i];
+	struct vu__obs_ring told = q->ring;
 	struct vu__peek *p = &t->peeks[i];
 
 	if (!p->size)
@@ -440,7 +425,7 @@ static void take_ring(struct vu__taking *t, uint32_t i)
 	q->ring = p->ring;
 	q->from[VU__OBS_RING] = VU__OBS_PEEK;
 	if (t->seg_of[q->dev])
-		vu__seg_place(t, t->seg_of[q->dev], q, p);
+		vu__seg_place(t, t->seg_of[q->dev], q, p, &told);
 	else
 		vu__foreign_place(t->foreign_of[q->dev], q, p);
 }
@@ -488,6 +473,8 @@ static int take(struct vu__taking *t)
 	vu__more_take(t);
 	remember(t);
 	forget_strangers(s);
+	if (s->proc.kept)
+		vu__kept_turn(s->proc.kept);
 	complain(s, t->snap);
 	return 0;
 }
@@ -513,6 +500,7 @@ int vu__sample_take(struct vu__sampler *s, struct vu__obs_snapshot **out)
 	s->regions_room = t.regions_room;
 	free(t.was);
 	free(t.peeks);
+	free(t.more);
 	free(t.seg_of);
 	free(t.foreign_of);
 	if (ret)

@@ -24,6 +24,7 @@ struct vu__seg {
 	char why[160];
 	bool there; /* in the folder, when it was last listed */
 	bool alive;
+	pid_t control_tid; /* as of the last snapshot; 0: not known */
 	int hist_metric[VU__OBS_LATENCIES]; /* -errno: its version has none */
 	uint32_t nwas;
 	struct vu__was *was;
@@ -66,7 +67,6 @@ struct vu__who {
 	pid_t pid;
 	uint64_t start_time;
 	bool used; /* by the last snapshot */
-	int stat_fd; /* -1 */
 	uid_t uid;
 	char comm[VU__PROCFS_COMM];
 	char cmdline[256]; /* for a person */
@@ -99,6 +99,7 @@ struct vu__taking {
 	/* By queue: */
 	struct vu__was **was;
 	struct vu__peek *peeks; /* size 0: not to be read */
+	bool *more;	        /* more is to be read: samplemore.c */
 	/* By device, one of the two: */
 	struct vu__seg **seg_of;
 	struct vu__foreign **foreign_of;
@@ -135,9 +136,12 @@ void vu__seg_find_hists(struct vu__seg *seg);
 bool vu__segs_have(struct vu__sampler *s, pid_t pid, uint64_t inode);
 /* Adds its device and queues.  0 or -ENOMEM. */
 int vu__seg_take(struct vu__taking *t, struct vu__seg *seg);
-/* The back-end's place in a ring that was read, and what follows from that. */
+/*
+ * The back-end's place in a ring that was read, and what follows from that.  @told: what
+ * its segment said before.
+ */
 void vu__seg_place(struct vu__taking *t, struct vu__seg *seg, struct vu__obs_queue *q,
-		   struct vu__peek *p);
+		   struct vu__peek *p, const struct vu__obs_ring *told);
 
 /* --- others: sampleforeign.c --- */
 

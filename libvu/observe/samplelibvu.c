@@ -271,7 +271,7 @@ static void take_regions(struct vu__taking *t, const struct vu_telemetry_device_
 	}
 }
 
-static void take_device(struct vu__taking *t, const struct vu__seg *seg, uint32_t dev)
+static void take_device(struct vu__taking *t, struct vu__seg *seg, uint32_t dev)
 {
 	struct vu__obs_device *d = &t->snap->devs[dev];
 	const struct vu_telemetry_header *h = vu_telemetry_header(seg->t);
@@ -280,6 +280,7 @@ static void take_device(struct vu__taking *t, const struct vu__seg *seg, uint32_
 
 	vu_telemetry_device(seg->t, &td);
 	t->snap->retries += td.torn;
+	seg->control_tid = VU_MIN(b->control_tid, (uint64_t)INT32_MAX);
 	d->from = VU__OBS_TELEMETRY;
 	d->number = seg->name.number;
 	d->generation = h->generation;
@@ -539,21 +540,17 @@ int vu__seg_take(struct vu__taking *t, struct vu__seg *seg)
 /* --- after its ring was read --- */
 
 void vu__seg_place(struct vu__taking *t, struct vu__seg *seg, struct vu__obs_queue *q,
-		   struct vu__peek *p)
+		   struct vu__peek *p, const struct vu__obs_ring *told)
 {
+	uint16_t last = told->last_avail, again = last;
 	struct vu_telemetry_queue tq;
-	uint16_t last, again;
 
-	(void)t;
-	if (vu_telemetry_queue(seg->t, q->index, &tq))
-		return;
-	last = again = last_avail_of(&tq);
 	q->from[VU__OBS_POSITION] = VU__OBS_TELEMETRY;
 	if (p->packed) {
 		if (vu__peek_packed(p, last))
 			q->from[VU__OBS_POSITION] = VU__OBS_UNKNOWN;
 		q->ring = p->ring;
-		q->ring.in_flight = VU_MIN(tq.inflight, (uint64_t)UINT32_MAX);
+		q->ring.in_flight = told->in_flight;
 		return;
 	}
 	/* It may just have gone on since the segment was read. */

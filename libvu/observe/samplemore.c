@@ -97,7 +97,7 @@ struct seen {
 
 struct threads {
 	const struct vu__procfs *proc;
-	size_t n;
+	size_t n, last; /* last: the one that was asked for */
 	struct seen *seen;
 	size_t nwhole;
 	pid_t *whole; /* processes all of whose threads are among them */
@@ -138,13 +138,18 @@ static struct seen *see(struct threads *c, pid_t pid, pid_t tid)
 	struct seen *more;
 
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->seen[i].pid == pid && c->seen[i].w.tid == tid)
-			return &c->seen[i];
+		size_t at = (c->last + i) % c->n;
+
+		if (c->seen[at].pid == pid && c->seen[at].w.tid == tid) {
+			c->last = at;
+			return &c->seen[at];
+		}
 	}
 	more = reallocarray(c->seen, c->n + 1, sizeof(*more));
 	if (!more)
 		return NULL;
 	c->seen = more;
+	c->last = c->n;
 	more = &c->seen[c->n++];
 	memset(more, 0, sizeof(*more));
 	more->pid = pid;
@@ -155,12 +160,16 @@ static struct seen *see(struct threads *c, pid_t pid, pid_t tid)
 	return more;
 }
 
-static void see_all(struct threads *c, pid_t pid)
+static void see_all(struct threads *c, const struct vu__obs_process *p)
 {
 	VU_CLEANUP_FREE pid_t *tids = NULL;
-	pid_t *more;
+	pid_t pid = p->pid, *more;
 	ssize_t n;
 
+	if (p->nthreads == 1) {
+		(void)see(c, pid, pid);
+		return;
+	}
 	for (size_t i = 0; i < c->nwhole; i++) {
 		if (c->whole[i] == pid)
 			return;
@@ -194,11 +203,12 @@ static enum vu__obs_tri watches(const struct seen *s, int fd)
 
 /* The thread that sleeps until there is a kick; NULL: none does, as far as can be seen.
  */
-static const struct seen *find_watcher(struct threads *c, pid_t pid, int kick)
+static const struct seen *find_watcher(struct threads *c, const struct vu__obs_process *p,
+				       int kick)
 {
-	see_all(c, pid);
+	see_all(c, p);
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->seen[i].pid == pid && watches(&c->seen[i], kick) == VU__OBS_YES)
+		if (c->seen[i].pid == p->pid && watches(&c->seen[i], kick) == VU__OBS_YES)
 			return &c->seen[i];
 	}
 	return NULL;
@@ -209,16 +219,12 @@ static pid_t usual_worker(const struct vu__taking *t, const struct vu__obs_queue
 			  pid_t pid)
 {
 	const struct vu__foreign *f = t->foreign_of[q->dev];
-	struct vu_telemetry_device d;
 
 	if (f)
 		return f->watcher ? f->watcher : pid;
 	if (q->worker.tid)
 		return q->worker.tid;
-	vu_telemetry_device(t->seg_of[q->dev]->t, &d);
-	return d.block.control_tid && d.block.control_tid <= INT32_MAX
-		       ? (pid_t)d.block.control_tid
-		       : pid;
+	return t->seg_of[q->dev]->control_tid ? t->seg_of[q->dev]->control_tid : pid;
 }
 
 static void take_worker(struct vu__obs_queue *q, const struct seen *s)
@@ -231,10 +237,11 @@ static void take_worker(struct vu__obs_queue *q, const struct seen *s)
 	q->from[VU__OBS_WORKER] = VU__OBS_PROC;
 }
 
-static void read_worker(struct vu__taking *t, struct threads *c, pid_t pid,
-			struct vu__obs_queue *q)
+static void read_worker(struct vu__taking *t, struct threads *c,
+			const struct vu__obs_process *p, struct vu__obs_queue *q)
 {
 	struct vu__foreign *f = t->foreign_of[q->dev];
+	pid_t pid = p->pid;
 	const struct seen *s = see(c, pid, usual_worker(t, q, pid)), *other;
 
 	if (s && s->ret) {
@@ -248,7 +255,7 @@ static void read_worker(struct vu__taking *t, struct threads *c, pid_t pid,
 	take_worker(q, s);
 	if (q->worker.watches == VU__OBS_YES || q->kick.fd < 0)
 		return;
-	other = find_watcher(c, pid, q->kick.fd);
+	other = find_watcher(c, p, q->kick.fd);
 	if (!other)
 		return;
 	take_worker(q, other);
@@ -267,29 +274,49 @@ static void read_oldest(struct vu__taking *t, struct vu__obs_queue *q)
 		q->times.oldest_ns = since;
 }
 
-static void read_head(struct vu__taking *t, uint32_t i)
+/* Of queues whose next request seems not to be fetched. */
+static void read_heads(struct vu__taking *t)
 {
-	struct vu__obs_queue *q = &t->snap->queues[i];
-	struct vu__peek *p = &t->peeks[i];
-
-	if (vu__obs_knows(q, VU__OBS_POSITION) && q->ring.pending && !q->setup.packed &&
-	    !vu__peek_head(p, q->ring.last_avail))
-		q->ring.head = p->ring.head;
+	for (uint32_t i = 0; i < t->snap->nqueues; i++) {
+		t->peeks[i].want_head = t->more[i] &&
+					vu__obs_knows(&t->snap->queues[i], VU__OBS_POSITION) &&
+					t->snap->queues[i].ring.pending;
+		t->peeks[i].ring.last_avail = t->snap->queues[i].ring.last_avail;
+	}
+	vu__peek_heads(t->peeks, t->snap->nqueues);
+	for (uint32_t i = 0; i < t->snap->nqueues; i++) {
+		if (t->peeks[i].want_head)
+			t->snap->queues[i].ring.head = t->peeks[i].ring.head;
+	}
 }
 
-void vu__more_take(struct vu__taking *t)
+/* Queues that stand still with work to be done, and those somebody asks about. */
+static bool choose(struct vu__taking *t)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < t->snap->nqueues; i++) {
+		const struct vu__obs_queue *q = &t->snap->queues[i];
+
+		t->more[i] = (has_work(q) && stands_still(q, t->was[i])) ||
+			     in_focus(t->s, t->snap, q);
+		any = any || t->more[i];
+	}
+	return any;
+}
+
+static void read_more(struct vu__taking *t)
 {
 	struct threads threads = {.proc = &t->s->proc};
 	struct vu__obs_snapshot *snap = t->snap;
 	uint64_t deadline = vu__obs_now() + BUDGET_NS;
 
+	read_heads(t);
 	for (uint32_t i = 0; i < snap->nqueues; i++) {
 		struct vu__obs_queue *q = &snap->queues[i];
 		const struct vu__obs_process *p = &snap->procs[snap->devs[q->dev].proc];
-		bool needed = has_work(q) && stands_still(q, t->was[i]);
-		bool focus = in_focus(t->s, snap, q);
 
-		if (!needed && !focus)
+		if (!t->more[i])
 			continue;
 		read_oldest(t, q);
 		if (!p->alive)
@@ -298,12 +325,18 @@ void vu__more_take(struct vu__taking *t)
 			snap->missed++;
 			continue;
 		}
-		read_head(t, i);
-		read_events(t->s, p->pid, q, focus);
-		read_worker(t, &threads, p->pid, q);
+		read_events(t->s, p->pid, q, in_focus(t->s, snap, q));
+		read_worker(t, &threads, p, q);
 	}
 	forget_threads(&threads);
-	for (uint32_t i = 0; i < snap->ndevs; i++) {
+}
+
+void vu__more_take(struct vu__taking *t)
+{
+	t->more = calloc(t->snap->nqueues ? t->snap->nqueues : 1, sizeof(*t->more));
+	if (t->more && choose(t))
+		read_more(t);
+	for (uint32_t i = 0; i < t->snap->ndevs; i++) {
 		struct vu__foreign *f = t->foreign_of[i];
 
 		if (f && f->distrusted && t->s->find) {

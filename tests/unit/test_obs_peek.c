@@ -68,7 +68,10 @@ static void split_ring(void **state)
 	assert_int_equal(p.ring.used_flags, 1);
 	assert_int_equal(p.ring.used_event, 77);
 	assert_int_equal(p.ring.avail_event, 88);
-	assert_int_equal(vu__peek_head(&p, 11), 0);
+	p.want_head = true;
+	p.ring.last_avail = 11;
+	vu__peek_heads(&p, 1);
+	assert_true(p.want_head);
 	assert_int_equal(p.ring.head, 103);
 	p.event_idx = false;
 	vu__peek_rings(&p, 1);
@@ -126,6 +129,35 @@ static void one_bad_ring_spoils_no_other(void **state)
 	free(p);
 }
 
+static void one_bad_head_spoils_no_other(void **state)
+{
+	enum { N = 300 };
+	struct split *s = calloc(N, sizeof(*s));
+	struct vu__peek *p = calloc(N, sizeof(*p));
+
+	(void)state;
+	for (unsigned int i = 0; i < N; i++) {
+		fill(&s[i], i, i);
+		p[i] = at(&s[i]);
+		p[i].ring.last_avail = i;
+		p[i].ring.head = 9;
+		p[i].want_head = i % 7 != 5;
+	}
+	p[3].size = 7;
+	p[10].packed = true;
+	p[28].avail = 4096;
+	p[150].avail = 4096;
+	vu__peek_heads(p, N);
+	for (unsigned int i = 0; i < N; i++) {
+		bool want = i % 7 != 5 && i != 3 && i != 10 && i != 28 && i != 150;
+
+		assert_int_equal(p[i].want_head, want);
+		assert_int_equal(p[i].ring.head, want ? 100 + i % NUM : 9);
+	}
+	free(s);
+	free(p);
+}
+
 static void gone_process(void **state)
 {
 	struct split s;
@@ -143,7 +175,11 @@ static void gone_process(void **state)
 	assert_int_equal(p[0].ret, -ESRCH);
 	assert_int_equal(p[1].ret, -ESRCH);
 	assert_int_equal(p[2].ret, 0);
-	assert_int_equal(vu__peek_head(&p[0], 0), -ESRCH);
+	p[0].want_head = p[1].want_head = p[2].want_head = true;
+	vu__peek_heads(p, 3);
+	assert_false(p[0].want_head);
+	assert_false(p[1].want_head);
+	assert_true(p[2].want_head);
 }
 
 static atomic_bool quit;
@@ -231,7 +267,9 @@ static void packed_ring(void **state)
 	assert_int_equal(vu__peek_packed(&p, 0), 0);
 	assert_int_equal(p.ring.pending, 1);
 	assert_int_equal(vu__peek_packed(&p, 4), -EINVAL);
-	assert_int_equal(vu__peek_head(&p, 0), -EINVAL);
+	p.want_head = true;
+	vu__peek_heads(&p, 1);
+	assert_false(p.want_head);
 }
 
 int main(void)
@@ -240,6 +278,7 @@ int main(void)
 		cmocka_unit_test(split_ring),
 		cmocka_unit_test(ring_without_events_at_the_end_of_memory),
 		cmocka_unit_test(one_bad_ring_spoils_no_other),
+		cmocka_unit_test(one_bad_head_spoils_no_other),
 		cmocka_unit_test(gone_process),
 		cmocka_unit_test(moving_ring_is_torn),
 		cmocka_unit_test(places),

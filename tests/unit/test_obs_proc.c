@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -522,6 +523,101 @@ static void workers(void **state)
 	vu__procfs_close(&p);
 }
 
+static unsigned int open_files(void)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < 200; i++)
+		n += fcntl(i, F_GETFD) >= 0;
+	return n;
+}
+
+/* Each reading is of now, also when the file it is read from is not opened anew. */
+static void kept_files(void **state)
+{
+	int event = eventfd(5, EFD_NONBLOCK), fd;
+	struct vu__procfs_stat st;
+	struct vu__procfs p;
+	unsigned int before;
+	uint64_t count, one = 1;
+	int64_t id;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(vu__procfs_open(&p, NULL), 0);
+	p.kept = vu__kept_new();
+	assert_non_null(p.kept);
+	before = open_files();
+	pid = child(run, &fd);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(vu__procfs_eventfd(&p, getpid(), event, &id, &count), 0);
+		assert_int_equal(count, 5 + i);
+		assert_int_equal(write(event, &one, sizeof(one)), sizeof(one));
+		assert_int_equal(vu__procfs_stat(&p, pid, 0, &st), 0);
+		assert_int_equal(vu__procfs_stat(&p, pid, pid, &st), 0);
+		assert_int_equal(open_files(), before + 1 + 3);
+		vu__kept_turn(p.kept);
+	}
+	/* The number is another file's. */
+	close(event);
+	assert_int_equal(open("/dev/null", O_RDONLY | O_CLOEXEC), event);
+	assert_int_equal(vu__procfs_eventfd(&p, getpid(), event, &id, &count), -EINVAL);
+	close(event);
+	assert_int_equal(vu__procfs_eventfd(&p, getpid(), event, &id, &count), -ENOENT);
+	assert_int_equal(eventfd(77, 0), event);
+	assert_int_equal(vu__procfs_eventfd(&p, getpid(), event, &id, &count), 0);
+	assert_int_equal(count, 77);
+	assert_int_equal(vu__procfs_stat(&p, pid, 0, &st), 0);
+	end(pid, fd);
+	assert_true(vu__procfs_stat(&p, pid, 0, &st) < 0);
+	/* What is not read any more is closed. */
+	vu__kept_turn(p.kept);
+	vu__kept_turn(p.kept);
+	assert_int_equal(open_files(), before);
+	for (unsigned int i = 0; i < 300; i++)
+		assert_true(vu__kept_read(p.kept, p.dir, VU__PROC_FDINFO, getpid(), i % 3,
+					  (char[500]){0}, 500) > 0);
+	assert_int_equal(open_files(), before + 3);
+	close(event);
+	vu__procfs_close(&p);
+	assert_int_equal(open_files(), before - 2);
+}
+
+/* Of many files, half as many as may be open are kept; all are read. */
+static void too_many_to_keep(void **state)
+{
+	struct rlimit was, few = {40, 0};
+	struct vu__procfs p;
+	int events[25];
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few.rlim_max = was.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(vu__procfs_open(&p, NULL), 0);
+	p.kept = vu__kept_new();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	for (unsigned int i = 0; i < 25; i++)
+		events[i] = eventfd(i, 0);
+	for (unsigned int turn = 0; turn < 2; turn++) {
+		unsigned int before = turn ? 0 : open_files();
+
+		for (unsigned int i = 0; i < 25; i++) {
+			uint64_t count;
+			int64_t id;
+
+			assert_int_equal(vu__procfs_eventfd(&p, getpid(), events[i], &id, &count),
+					 0);
+			assert_int_equal(count, i);
+		}
+		assert_true(turn || open_files() == before + 20);
+		vu__kept_turn(p.kept);
+	}
+	for (unsigned int i = 0; i < 25; i++)
+		close(events[i]);
+	vu__procfs_close(&p);
+}
+
 static void processes_come_and_go(void **state)
 {
 	struct vu__procfs_stat st, again;
@@ -531,7 +627,7 @@ static void processes_come_and_go(void **state)
 	bool found = false;
 	char cmd[256];
 	uid_t uid;
-	int fd, again_fd;
+	int fd;
 
 	(void)state;
 	assert_int_equal(vu__procfs_open(&p, NULL), 0);
@@ -545,10 +641,6 @@ static void processes_come_and_go(void **state)
 	free(pids);
 	assert_true(found);
 	assert_int_equal(vu__procfs_stat(&p, pid, 0, &st), 0);
-	again_fd = vu__procfs_stat_open(&p, pid);
-	assert_true(again_fd >= 0);
-	assert_int_equal(vu__procfs_stat_again(again_fd, &again), 0);
-	assert_int_equal(again.start_time, st.start_time);
 	assert_true(vu__procfs_is(&p, pid, st.start_time));
 	assert_false(vu__procfs_is(&p, pid, st.start_time + 1));
 	assert_int_equal(vu__procfs_uid(&p, pid, &uid), 0);
@@ -561,8 +653,6 @@ static void processes_come_and_go(void **state)
 	assert_false(vu__procfs_is(&p, pid, st.start_time));
 	end(pid, fd);
 	assert_true(vu__procfs_stat(&p, pid, 0, &st) < 0);
-	assert_int_equal(vu__procfs_stat_again(again_fd, &again), -ESRCH);
-	close(again_fd);
 	vu__procfs_close(&p);
 }
 
@@ -614,6 +704,8 @@ int main(void)
 		cmocka_unit_test(own_sockets),
 		cmocka_unit_test(workers),
 		cmocka_unit_test(processes_come_and_go),
+		cmocka_unit_test(kept_files),
+		cmocka_unit_test(too_many_to_keep),
 		cmocka_unit_test(not_permitted),
 	};
 
