@@ -31,6 +31,7 @@
 #define MAX_ROUNDS 1000u
 
 static char dir[] = "/tmp/vu-bench.XXXXXX";
+static char run_dir[] = "/dev/shm/vu-bench.XXXXXX"; /* on tmpfs, as /run is */
 static char image[64], main_sock[64];
 
 static void fail(const char *what)
@@ -387,7 +388,7 @@ static int connect_control(pid_t pid)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%d-0.control", dir, (int)pid);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%d-0.control", run_dir, (int)pid);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		close(fd);
 		return -1;
@@ -484,9 +485,11 @@ int main(int argc, char **argv)
 	}
 	if (!mkdtemp(dir))
 		fail(dir);
+	if (!mkdtemp(run_dir))
+		fail(run_dir);
 	snprintf(image, sizeof(image), "%s/disk", dir);
 	snprintf(main_sock, sizeof(main_sock), "%s/main.sock", dir);
-	setenv("LIBVU_RUN_DIR", dir, 1);
+	setenv("LIBVU_RUN_DIR", run_dir, 1);
 	fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, (off_t)disk_bytes(DISK_QUEUES)))
 		fail(image);
@@ -499,6 +502,6 @@ int main(int argc, char **argv)
 	measure_restart(16, rounds / 10 + 1, memory);
 	measure_images(rounds / 10 + 1);
 	measure_hostile(rounds / 10 + 1);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	snprintf(command, sizeof(command), "rm -rf %s %s", dir, run_dir);
 	return system(command) != 0;
 }
