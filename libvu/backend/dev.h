@@ -43,6 +43,7 @@ struct vu__queue {
 	int call_slot;
 	int err_slot;
 	bool call_any; /* the call eventfd is none: vu__event_signal_any() */
+	bool kick_any; /* likewise */
 	bool watched;  /* the kick eventfd is in the event loop */
 	bool has_addr; /* vq->vra was set */
 	bool stopping; /* GET_VRING_BASE waits for what is in flight */
@@ -113,7 +114,7 @@ struct vu__dev {
 	struct vu__telemetry *telemetry;
 	unsigned int number;	 /* in this process: names its files */
 	pthread_t shown_control; /* whose thread id is shown */
-	bool show_later;	 /* eventfds: to look them up would prolong a pause */
+	bool hurry;		 /* kicks, calls, what is shown of eventfds: the caller's, later */
 	/* Nothing is popped: hold.c.  Told when nothing is in flight any more. */
 	bool held;
 	void (*on_held_drained)(void *opaque);
@@ -217,6 +218,18 @@ bool vu__queue_is_whole(struct vu__queue *q);
 
 /* Another kick eventfd, -1 for none, for a queue that is whole and started; takes it. */
 void vu__queue_replace_kick(struct vu__queue *q, int fd);
+
+/*
+ * Readies an fd that came as an eventfd.  As vu__event_kind(): 1 if it is none but can be
+ * written to like one.
+ */
+VU_MUST_CHECK int vu__take_event(int fd);
+
+/*
+ * Starts the queue with its kick eventfd, -1 for none, which it takes; @kind as
+ * vu__take_event() said.  0 or -errno.
+ */
+VU_MUST_CHECK int vu__queue_use_kick(struct vu__queue *q, int fd, int kind);
 
 /* Makes the queue look at its ring although nobody has kicked. */
 void vu__queue_kick_self(struct vu__queue *q);

@@ -99,8 +99,7 @@ int vu__req_skip_drain(struct vu__dev *d, struct vu__msg *m)
 	return vu__drain_begin(d, queue_of(d, m), m->request, true);
 }
 
-/* Readies an fd that came as an eventfd.  Its kind, as vu__event_kind(). */
-static int take_event(int fd)
+int vu__take_event(int fd)
 {
 	int kind = vu__event_kind(fd);
 	int ret = kind < 0 ? kind : vu__fd_set_nonblock(fd);
@@ -108,20 +107,18 @@ static int take_event(int fd)
 	return ret ? ret : kind;
 }
 
-int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)
+int vu__queue_use_kick(struct vu__queue *q, int kick_fd, int kind)
 {
-	struct vu__queue *q = queue_of(d, m);
+	VU_CLEANUP_FD int fd = kick_fd;
 	VuVirtq *vq = vu__queue_pub(q);
-	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
-	int ret = fd < 0 ? 0 : take_event(fd);
+	struct vu__dev *d = q->dev;
+	int ret;
 
-	if (ret < 0)
-		return vu__refuse(d, ret, "queue %d: kick eventfd: %s", vu__queue_index(q),
-				  strerror(-ret));
 	if (q->stopping)
 		return vu__refuse(d, -EBUSY, "queue %d is stopping", vu__queue_index(q));
 	/* A ring that is whole keeps what is in flight. */
 	if (vq->started && vu__queue_is_whole(q)) {
+		q->kick_any = kind;
 		vu__queue_replace_kick(q, vu__steal_fd(&fd));
 		return VU__DONE;
 	}
@@ -129,12 +126,25 @@ int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)
 	if (vq->started)
 		vu__queue_begin_stop(q);
 	vu__queue_end_stop(q);
+	q->kick_any = kind;
 	vq->kick_fd = vu__steal_fd(&fd);
 	vu__show_eventfds(q);
 	ret = vu__queue_start(q);
 	if (ret)
 		vu__queue_end_stop(q);
 	return ret;
+}
+
+int vu__req_set_vring_kick(struct vu__dev *d, struct vu__msg *m)
+{
+	struct vu__queue *q = queue_of(d, m);
+	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
+	int kind = fd < 0 ? 0 : vu__take_event(fd);
+
+	if (kind < 0)
+		return vu__refuse(d, kind, "queue %d: kick eventfd: %s", vu__queue_index(q),
+				  strerror(-kind));
+	return vu__queue_use_kick(q, vu__steal_fd(&fd), kind);
 }
 
 /*
@@ -175,7 +185,7 @@ static void set_call_any(struct vu__queue *q, bool any)
 
 static int set_call(struct vu__queue *q, int fd)
 {
-	int kind = fd < 0 ? 0 : take_event(fd), ret;
+	int kind = fd < 0 ? 0 : vu__take_event(fd), ret;
 
 	if (kind < 0)
 		return kind;
@@ -209,7 +219,7 @@ int vu__req_set_vring_err(struct vu__dev *d, struct vu__msg *m)
 {
 	struct vu__queue *q = queue_of(d, m);
 	VU_CLEANUP_FD int fd = vu__msg_take_fd(m, 0);
-	int ret = fd < 0 ? 0 : take_event(fd);
+	int ret = fd < 0 ? 0 : vu__take_event(fd);
 
 	if (ret >= 0)
 		ret = move_to_slot(&q->err_slot, &vu__queue_pub(q)->err_fd, fd);

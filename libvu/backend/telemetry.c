@@ -274,7 +274,7 @@ void vu__show_eventfds(struct vu__queue *q)
 	struct vu_telemetry_config *g;
 	int64_t kick, call, err;
 
-	if (q->dev->show_later)
+	if (q->dev->hurry)
 		return;
 	kick = vu__proc_eventfd_id(vq->kick_fd);
 	call = vu__proc_eventfd_id(vq->call_fd);

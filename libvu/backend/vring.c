@@ -186,7 +186,7 @@ static int go_live(struct vu__queue *q, bool *pending)
 	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u", vu__queue_index(q),
 		  vq->vring.num, vq->last_avail_idx);
 	/* Who served it before may have completed these and not lived to call. */
-	if (vq->used_idx)
+	if (vq->used_idx && !q->dev->hurry)
 		vu__queue_call_self(q);
 	return 0;
 }
@@ -215,8 +215,10 @@ int vu__queue_start(struct vu__queue *q)
 	set_started(q, true);
 	if (dev->iface->queue_set_started)
 		dev->iface->queue_set_started(dev, idx, true);
-	vu__queue_update_watch(q);
-	if (pending)
+	/* The device may have set its handler just now. */
+	if (!q->watched)
+		vu__queue_update_watch(q);
+	if (pending && !q->dev->hurry)
 		vu__queue_kick_self(q);
 	return 0;
 }
@@ -371,7 +373,8 @@ void vu__queue_kick_self(struct vu__queue *q)
 
 	if (vq->kick_fd >= 0) {
 		vu__meter_add(&t->configs[vu__queue_index(q)].self_kicks, 1);
-		vu__event_signal_any(vq->kick_fd);
+		(void)(q->kick_any ? vu__event_signal_any(vq->kick_fd) :
+				     vu__event_signal(vq->kick_fd));
 	} else if (vq->handler && vu__dev_has(q->dev, VU__PF_INBAND_NOTIFICATIONS)) {
 		vu__queue_run_handler(q, 0);
 	}

@@ -410,7 +410,9 @@ static int grow(struct vu__telemetry *t, struct vu__annex_map *a, unsigned int h
 	if (ret)
 		return ret;
 	t->end = *at + len;
-	mem = vu__sys.mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, (off_t)*at);
+	/* A queue that starts after a pause is not to wait for pages. */
+	mem = vu__sys.mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, t->fd,
+			   (off_t)*at);
 	if (mem == MAP_FAILED)
 		return -errno;
 	if (a->annex)

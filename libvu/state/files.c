@@ -4,7 +4,10 @@
 
 #include "base/sys.h"
 #include "state/give.h"
+#include "state/memfile.h"
 #include "state/swap.h"
+
+#define DATA_MAX 4096u /* of a state in the offer itself */
 
 #define KIND(name) VU__CONTROL__FILES__KIND__##name
 
@@ -110,4 +113,23 @@ int vu__give_changed_files(struct vu__dev *d, const struct vu__give *g,
 		n += queue_files(&d->pub->vq[i], i, &list[n]);
 	}
 	return n;
+}
+
+int vu__give_add_state(const struct vu__give *g, Vu__Control__Offer *offer, int *fd)
+{
+	uint64_t bytes;
+	int ret;
+
+	if (!g->snap.blob.present)
+		return 0;
+	if (g->takes_data && g->snap.blob.len && g->snap.blob.len <= DATA_MAX) {
+		offer->data = (ProtobufCBinaryData){g->snap.blob.len, g->snap.blob.data};
+		return 0;
+	}
+	ret = vu__memfile_write(&g->snap, &bytes);
+	if (ret < 0)
+		return ret;
+	*fd = ret;
+	offer->state = true;
+	return 0;
 }

@@ -189,17 +189,21 @@ static void settle(struct vu__control *c, int err, const char *why)
 		stay(c, err, "%s", why);
 }
 
-/* From here on nothing of the library's touches the guest, nor reads a kick. */
+/* From here on nothing of the library's touches the guest. */
 static void lock_queues(struct vu__control *c)
 {
 	for (unsigned int i = 0; i < c->d->pub->max_queues; i++) {
-		struct vu__queue *q = &c->d->queues[i];
-
-		if (q->ring.can_push)
-			vu__queue_quiesce(q);
-		vu__queue_unwatch(q);
+		if (c->d->queues[i].ring.can_push)
+			vu__queue_quiesce(&c->d->queues[i]);
 	}
 	c->give->locked = true;
+}
+
+/* Nor reads a kick: the event loop gets its turn only after this. */
+static void unwatch_queues(struct vu__control *c)
+{
+	for (unsigned int i = 0; i < c->d->pub->max_queues; i++)
+		vu__queue_unwatch(&c->d->queues[i]);
 }
 
 /* The final word on the queues, changed eventfds, the device's state. */
@@ -215,7 +219,7 @@ static int send_offer(struct vu__control *c, const struct vu__give_file *changed
 		vu__sys.calloc(g->snap.nqueues + 1, sizeof(*list));
 	VU_CLEANUP_FD int state = -1;
 	int fds[VU__HANDOVER_FDS];
-	uint64_t bytes;
+	int ret;
 
 	if (!queues || !list)
 		return -ENOMEM;
@@ -230,24 +234,23 @@ static int send_offer(struct vu__control *c, const struct vu__give_file *changed
 		file_list[i] = &files[i];
 		fds[i] = changed[i].fd;
 	}
-	if (g->snap.blob.present) {
-		state = vu__memfile_write(&g->snap, &bytes);
-		if (state < 0)
-			return state;
-		fds[nchanged] = state;
-	}
+	ret = vu__give_add_state(g, &offer, &state);
+	if (ret)
+		return ret;
+	fds[nchanged] = state;
 	offer.queues = list;
 	offer.n_queues = g->snap.nqueues;
 	offer.files = file_list;
 	offer.n_files = nchanged;
-	offer.state = state >= 0;
 	m.what_case = VU__CONTROL__HANDOVER__WHAT_OFFER;
 	m.offer = &offer;
 	lock_queues(c);
 	g->offered = true;
 	__atomic_store_n(&g->page->owner, VU__OWNER_OFFERED, __ATOMIC_SEQ_CST);
 	vu__handover_step(c->d, VU__STEP_GIVE_OFFERED);
-	return vu__handover_send(g->chan, &m, fds, nchanged + (state >= 0));
+	ret = vu__handover_send(g->chan, &m, fds, nchanged + offer.state);
+	unwatch_queues(c);
+	return ret;
 }
 
 /* The queues as they are now, all that were set up since the description too. */
@@ -326,12 +329,13 @@ static void freeze(struct vu__control *c)
 		offer(c);
 }
 
-static void on_ready_side(struct vu__control *c)
+static void on_ready_side(struct vu__control *c, const Vu__Control__Ready *m)
 {
 	struct vu__give *g = c->give;
 
 	vu__handover_step(c->d, VU__STEP_GIVE_READY);
 	g->page->ready_ns = vu__control_now();
+	g->takes_data = m->takes_data;
 	if (g->sent < g->nfiles || g->held) {
 		stay(c, -EPROTO, "the new one is ready before it can be");
 	} else if (g->epoch != c->d->epoch) {
@@ -351,7 +355,7 @@ static void on_packet(struct vu__control *c, const Vu__Control__Handover *m)
 {
 	switch (m->what_case) {
 	case VU__CONTROL__HANDOVER__WHAT_READY:
-		on_ready_side(c);
+		on_ready_side(c, m->ready);
 		return;
 	case VU__CONTROL__HANDOVER__WHAT_TAKEN:
 		settle(c, -EPROTO, "the new one says it has taken what it has not");
@@ -521,7 +525,10 @@ static int describe(struct vu__control *c)
 		return -errno;
 	g->page->asked_ns = vu__control_now();
 	g->epoch = c->d->epoch;
-	ret = vu__snapshot_describe(c->d, &g->snap);
+	/* What holding needs, made before the pause. */
+	ret = vu__drain_watch(c->d);
+	if (!ret)
+		ret = vu__snapshot_describe(c->d, &g->snap);
 	if (!ret)
 		ret = vu__snapshot_queues(c->d, &g->snap);
 	if (!ret)

@@ -26,6 +26,7 @@ struct vu__give {
 	unsigned int nfiles, sent;
 	uint32_t timeout_ms, pause_ms;
 	bool dry_run;
+	bool takes_data; /* the new one: a small state in the offer */
 	bool held;    /* nothing is popped */
 	bool locked;  /* threads are kept out, kicks unwatched */
 	bool offered; /* the word was changed */
@@ -44,5 +45,12 @@ VU_MUST_CHECK int vu__give_send_files(struct vu__give *g);
  */
 VU_MUST_CHECK int vu__give_changed_files(struct vu__dev *d, const struct vu__give *g,
 					 struct vu__give_file list[VU__HANDOVER_FDS]);
+
+/*
+ * The device's state, in the offer if it is small and the new one takes that, or in a file,
+ * which is then *@fd and the caller's.  0 or -errno.
+ */
+VU_MUST_CHECK int vu__give_add_state(const struct vu__give *g, Vu__Control__Offer *offer,
+				     int *fd);
 
 #endif

@@ -11,6 +11,9 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "core/split.h"
+#include "state/convert_queue.h"
+#include "state/memfile.h"
+#include "state/restore.h"
 #include "state/take.h"
 
 #define PIECE (16u << 20) /* of memory, to be mapped in at a time: about a millisecond */
@@ -57,6 +60,8 @@ int vu__take_file(struct vu__take *t, const Vu__Control__Files__File *f, int fd)
 	if (*slot >= 0)
 		close(*slot);
 	*slot = fd;
+	if (f->kind == KIND(KICK))
+		t->queues[f->index].kick_kind = -1;
 	return 0;
 }
 
@@ -221,7 +226,21 @@ static bool same_address(const struct vu__snap_queue *a, const struct vu__snap_q
 	       a->flags == b->flags;
 }
 
-int vu__take_set_up_queue(struct vu__control *c, const struct vu__snap_queue *q,
+/* Before the pause, as much as the front-end's request would do. */
+static int check_kick(struct vu__take *t, struct vu__dev *d, unsigned int i)
+{
+	int kind;
+
+	if (t->queues[i].kick < 0 || t->queues[i].kick_kind >= 0)
+		return 0;
+	kind = vu__take_event(t->queues[i].kick);
+	if (kind < 0)
+		return vu__refuse(d, kind, "queue %u: kick eventfd: %s", i, strerror(-kind));
+	t->queues[i].kick_kind = kind;
+	return 0;
+}
+
+static int set_up_queue(struct vu__control *c, const struct vu__snap_queue *q,
 			  const struct vu__snap_queue *was)
 {
 	struct vu__take *t = c->take;
@@ -238,6 +257,8 @@ int vu__take_set_up_queue(struct vu__control *c, const struct vu__snap_queue *q,
 	/* Made now, it is there when the queue starts. */
 	if (!ret && q->size)
 		(void)vu__telemetry_annex(d->telemetry, i, q->size);
+	if (!ret)
+		ret = check_kick(t, d, i);
 	if (!ret && t->queues[i].call >= 0)
 		ret = request_u64(d, vu__req_set_vring_call, VU__SET_VRING_CALL, i,
 				  &t->queues[i].call);
@@ -269,11 +290,11 @@ int vu__take_set_up(struct vu__control *c)
 	if (!ret)
 		ret = set_up_shared(d, t);
 	for (uint32_t i = 0; !ret && i < s->nqueues; i++)
-		ret = vu__take_set_up_queue(c, &s->queues[i], NULL);
+		ret = set_up_queue(c, &s->queues[i], NULL);
 	return ret;
 }
 
-int vu__take_check_ring(struct vu__control *c, const struct vu__snap_queue *q)
+static int check_ring(struct vu__control *c, const struct vu__snap_queue *q)
 {
 	struct vu__queue *queue = &c->d->queues[q->index];
 	VuRing ring;
@@ -290,31 +311,115 @@ int vu__take_check_ring(struct vu__control *c, const struct vu__snap_queue *q)
 	return 0;
 }
 
-void vu__take_wake_queue(struct vu__queue *q)
-{
-	VuVirtq *vq = vu__queue_pub(q);
-
-	if (!vu__queue_is_whole(q))
-		return;
-	vu__queue_kick_self(q);
-	if (vq->call_fd >= 0)
-		vu__event_signal(vq->call_fd);
-	else
-		vu_queue_notify(q->dev->pub, vq);
-}
-
 int vu__take_start_queue(struct vu__control *c, const struct vu__snap_queue *q)
 {
 	struct vu__dev *d = c->d;
 	unsigned int i = q->index;
-	uint64_t no_fd = c->take->queues[i].kick < 0 ? VU__VRING_NOFD : 0;
 	int ret = request_state(d, vu__req_set_vring_base, VU__SET_VRING_BASE, i, q->last_avail);
 
 	if (!ret)
-		ret = request_u64(d, vu__req_set_vring_kick, VU__SET_VRING_KICK, i | no_fd,
-				  &c->take->queues[i].kick);
+		ret = vu__queue_use_kick(&d->queues[i], vu__steal_fd(&c->take->queues[i].kick),
+					 c->take->queues[i].kick_kind > 0);
 	if (!ret && q->broken[0])
 		vu__ring_break(&d->queues[i].ring, "%s", q->broken);
+	return ret;
+}
+
+/* --- the offer --- */
+
+static const struct vu__snap_queue *find_queue(const struct vu__snap *s, uint32_t index)
+{
+	for (uint32_t i = 0; i < s->nqueues; i++) {
+		if (s->queues[i].index == index)
+			return &s->queues[i];
+	}
+	return NULL;
+}
+
+/* The queues' last description, in place of the first. */
+static int read_queues(struct vu__control *c, const Vu__Control__Offer *o)
+{
+	struct vu__dev *d = c->d;
+	struct vu__take *t = c->take;
+	VU_CLEANUP_SNAP struct vu__snap s = {0};
+	int ret = 0;
+
+	if (o->n_queues > d->pub->max_queues)
+		return vu__refuse(d, -EPROTO, "%zu queues", o->n_queues);
+	s.queues = vu__sys.calloc(o->n_queues + 1, sizeof(*s.queues));
+	if (!s.queues)
+		return vu__refuse(d, -ENOMEM, "out of memory");
+	for (; !ret && s.nqueues < o->n_queues; s.nqueues++)
+		ret = vu__queue_of_message(o->queues[s.nqueues], &s.queues[s.nqueues], d->why,
+					   sizeof(d->why));
+	s.device.max_queues = d->pub->max_queues;
+	s.device.features = t->snap.device.features;
+	s.device.protocol_features = t->snap.device.protocol_features;
+	s.regions = t->snap.regions;
+	s.nregions = t->snap.nregions;
+	if (!ret)
+		ret = vu__snap_check(&s, d->why, sizeof(d->why));
+	for (uint32_t i = 0; !ret && i < s.nqueues; i++)
+		ret = set_up_queue(c, &s.queues[i],
+					    find_queue(&t->snap, s.queues[i].index));
+	/* Only the queues change places. */
+	s.regions = NULL;
+	s.nregions = 0;
+	if (!ret) {
+		struct vu__snap_queue *old = t->snap.queues;
+		uint32_t n = t->snap.nqueues;
+
+		t->snap.queues = s.queues;
+		t->snap.nqueues = s.nqueues;
+		s.queues = old;
+		s.nqueues = n;
+	}
+	return ret;
+}
+
+/* A small one has come in the packet itself. */
+static int load_data(struct vu__control *c, const ProtobufCBinaryData *data)
+{
+	const struct vu__snap *t = &c->take->snap;
+	struct vu__snap s = {.blob = {.present = true, .version = t->blob.version,
+				      .data = data->data, .len = data->len}};
+
+	return t->blob.present ? vu__snap_load_blob(&s, c->d) :
+				 vu__refuse(c->d, -EPROTO, "state of a device that has none");
+}
+
+static int load_blob(struct vu__control *c, int fd)
+{
+	VU_CLEANUP_SNAP struct vu__snap s = {0};
+	int ret = vu__memfile_read(fd, &s, c->d->why, sizeof(c->d->why));
+
+	return ret ? ret : vu__snap_load_blob(&s, c->d);
+}
+
+int vu__take_check_offer(struct vu__control *c, struct vu__handover_packet *p)
+{
+	const Vu__Control__Offer *o = p->m->offer;
+	struct vu__take *t = c->take;
+	int ret = 0;
+
+	if (o->n_files + o->state != p->nfds)
+		return vu__refuse(c->d, -EPROTO, "an offer with %u descriptors, not %zu", p->nfds,
+				  o->n_files + o->state);
+	for (size_t i = 0; !ret && i < o->n_files; i++) {
+		ret = vu__take_file(t, o->files[i], p->fds[i]);
+		if (!ret)
+			p->fds[i] = -1;
+	}
+	if (!ret)
+		ret = read_queues(c, o);
+	for (uint32_t i = 0; !ret && i < t->snap.nqueues; i++) {
+		if (t->snap.queues[i].started)
+			ret = check_ring(c, &t->snap.queues[i]);
+	}
+	if (!ret && o->state)
+		ret = load_blob(c, p->fds[o->n_files]);
+	else if (!ret && o->data.len)
+		ret = load_data(c, &o->data);
 	return ret;
 }
 

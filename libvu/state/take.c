@@ -18,7 +18,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sys.h"
-#include "state/convert_queue.h"
 #include "state/memfile.h"
 #include "state/obstacles.h"
 #include "state/restore.h"
@@ -41,7 +40,7 @@ static void free_take(struct vu__control *c)
 	struct vu__take *t = c->take;
 
 	vu__control_unwatch(c, &t->chan);
-	vu__control_unwatch(c, &t->populate);
+	vu__control_unwatch(c, &t->work);
 	vu__handover_page_free(t->page);
 	vu__take_close_files(t);
 	free(t->regions);
@@ -146,53 +145,39 @@ static void start_queues(struct vu__control *c)
 				  c->d->why);
 		t->page->queues[q->index].served_ns = vu__control_now();
 	}
-	/* Not before: who is woken may want the processor that the others are started on. */
-	for (uint32_t i = 0; i < t->snap.nqueues; i++) {
-		if (t->snap.queues[i].started)
-			vu__take_wake_queue(&c->d->queues[t->snap.queues[i].index]);
-	}
 }
 
-/* The handlers of requests leave to others what comes after each. */
-static void show(struct vu__dev *d)
+/* What was kicked for, the old one may have heard. */
+static void look_at_all(struct vu__dev *d)
 {
-	vu__show_connection(d);
-	vu__show_device(d);
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
-		if (!d->pub->vq[i].started)
-			continue;
-		vu__show_eventfds(&d->queues[i]);
-		vu__show_queue(&d->queues[i]);
+		if (d->queues[i].ring.can_push)
+			vu__queue_kick_self(&d->queues[i]);
 	}
 }
 
-static void serve(struct vu__control *c)
+/* What of a queue is not to prolong the pause, of its own nor of others. */
+static void finish_queue(struct vu__queue *q)
 {
-	Vu__Control__Handover m = VU__CONTROL__HANDOVER__INIT;
-	Vu__Control__Taken taken = VU__CONTROL__TAKEN__INIT;
-	struct vu__take *t = c->take;
-	VuDev *dev = c->d->pub;
-	bool listener = t->listener >= 0;
+	if (!vu__queue_pub(q)->started)
+		return;
+	/* Others learned that the driver may not have been called before. */
+	if (vu__queue_is_whole(q))
+		vu__queue_call_self(q);
+	vu__show_eventfds(q);
+	vu__show_queue(q);
+}
 
-	t->owner = true;
-	vu__handover_step(c->d, VU__STEP_TAKE_OWNER);
-	c->d->show_later = true;
-	start_queues(c);
-	c->d->show_later = false;
-	vu__handover_step(c->d, VU__STEP_TAKE_LIVE);
-	m.what_case = VU__CONTROL__HANDOVER__WHAT_TAKEN;
-	m.taken = &taken;
-	/* If the old one does not hear this, it finds out from the word. */
-	(void)vu__handover_send(t->chan, &m, NULL, 0);
-	vu__handover_step(c->d, VU__STEP_TAKE_SAID);
-	c->job = &serving_job;
-	vu__control_timer(c, GONE_MS);
+static void finish_device(struct vu__control *c)
+{
+	struct vu__take *t = c->take;
+
 	use_socket(c);
-	t->with_listener = listener;
-	show(c->d);
+	vu__show_connection(c->d);
+	vu__show_device(c->d);
 	vu__info("taken over from another process");
 	if (c->d->ext.adopt)
-		c->d->ext.adopt(dev, vu__steal_fd(&t->listener));
+		c->d->ext.adopt(c->d->pub, vu__steal_fd(&t->listener));
 }
 
 /*
@@ -202,98 +187,65 @@ static void serve(struct vu__control *c)
 static void done(struct vu__control *c)
 {
 	answer_moved(c);
-	for (unsigned int i = 0; i < c->d->pub->max_queues; i++) {
-		if (c->d->queues[i].ring.can_push)
-			vu__queue_kick_self(&c->d->queues[i]);
-	}
+	look_at_all(c->d);
 	vu__handover_step(c->d, VU__STEP_TAKE_DONE);
 	free_take(c);
 }
 
+/* The next of what had time; queues are served between one and the next. */
+static void finish_next(struct vu__control *c)
+{
+	struct vu__take *t = c->take;
+	unsigned int max = c->d->pub->max_queues;
+
+	while (t->rest < max && !c->d->pub->vq[t->rest].started)
+		t->rest++;
+	if (t->rest < max) {
+		finish_queue(&c->d->queues[t->rest++]);
+		return;
+	}
+	vu__control_unwatch(c, &t->work);
+	finish_device(c);
+	t->finished = true;
+	if (t->released)
+		done(c);
+}
+
+static void on_rest(VuDev *dev, int condition, void *data)
+{
+	struct vu__control *c = data;
+
+	(void)dev;
+	(void)condition;
+	if (c->job == &serving_job && !c->take->finished)
+		finish_next(c);
+}
+
+static void serve(struct vu__control *c)
+{
+	Vu__Control__Handover m = VU__CONTROL__HANDOVER__INIT;
+	Vu__Control__Taken taken = VU__CONTROL__TAKEN__INIT;
+	struct vu__take *t = c->take;
+
+	t->owner = true;
+	t->with_listener = t->listener >= 0;
+	vu__handover_step(c->d, VU__STEP_TAKE_OWNER);
+	c->d->hurry = true;
+	start_queues(c);
+	c->d->hurry = false;
+	look_at_all(c->d);
+	vu__handover_step(c->d, VU__STEP_TAKE_LIVE);
+	m.what_case = VU__CONTROL__HANDOVER__WHAT_TAKEN;
+	m.taken = &taken;
+	/* If the old one does not hear this, it finds out from the word. */
+	(void)vu__handover_send(t->chan, &m, NULL, 0);
+	vu__handover_step(c->d, VU__STEP_TAKE_SAID);
+	c->job = &serving_job;
+	vu__control_timer(c, GONE_MS);
+	c->d->pub->set_watch(c->d->pub, t->work, VU_WATCH_IN, on_rest, c);
+}
+
 /* --- the offer --- */
-
-static const struct vu__snap_queue *find_queue(const struct vu__snap *s, uint32_t index)
-{
-	for (uint32_t i = 0; i < s->nqueues; i++) {
-		if (s->queues[i].index == index)
-			return &s->queues[i];
-	}
-	return NULL;
-}
-
-/* The queues' last description, in place of the first. */
-static int read_queues(struct vu__control *c, const Vu__Control__Offer *o)
-{
-	struct vu__dev *d = c->d;
-	struct vu__take *t = c->take;
-	VU_CLEANUP_SNAP struct vu__snap s = {0};
-	int ret = 0;
-
-	if (o->n_queues > d->pub->max_queues)
-		return vu__refuse(d, -EPROTO, "%zu queues", o->n_queues);
-	s.queues = vu__sys.calloc(o->n_queues + 1, sizeof(*s.queues));
-	if (!s.queues)
-		return vu__refuse(d, -ENOMEM, "out of memory");
-	for (; !ret && s.nqueues < o->n_queues; s.nqueues++)
-		ret = vu__queue_of_message(o->queues[s.nqueues], &s.queues[s.nqueues], d->why,
-					   sizeof(d->why));
-	s.device.max_queues = d->pub->max_queues;
-	s.device.features = t->snap.device.features;
-	s.device.protocol_features = t->snap.device.protocol_features;
-	s.regions = t->snap.regions;
-	s.nregions = t->snap.nregions;
-	if (!ret)
-		ret = vu__snap_check(&s, d->why, sizeof(d->why));
-	for (uint32_t i = 0; !ret && i < s.nqueues; i++)
-		ret = vu__take_set_up_queue(c, &s.queues[i],
-					    find_queue(&t->snap, s.queues[i].index));
-	/* Only the queues change places. */
-	s.regions = NULL;
-	s.nregions = 0;
-	if (!ret) {
-		struct vu__snap_queue *old = t->snap.queues;
-		uint32_t n = t->snap.nqueues;
-
-		t->snap.queues = s.queues;
-		t->snap.nqueues = s.nqueues;
-		s.queues = old;
-		s.nqueues = n;
-	}
-	return ret;
-}
-
-static int load_blob(struct vu__control *c, int fd)
-{
-	VU_CLEANUP_SNAP struct vu__snap s = {0};
-	int ret = vu__memfile_read(fd, &s, c->d->why, sizeof(c->d->why));
-
-	return ret ? ret : vu__snap_load_blob(&s, c->d);
-}
-
-static int check_offer(struct vu__control *c, struct vu__handover_packet *p)
-{
-	const Vu__Control__Offer *o = p->m->offer;
-	struct vu__take *t = c->take;
-	int ret = 0;
-
-	if (o->n_files + o->state != p->nfds)
-		return vu__refuse(c->d, -EPROTO, "an offer with %u descriptors, not %zu", p->nfds,
-				  o->n_files + o->state);
-	for (size_t i = 0; !ret && i < o->n_files; i++) {
-		ret = vu__take_file(t, o->files[i], p->fds[i]);
-		if (!ret)
-			p->fds[i] = -1;
-	}
-	if (!ret)
-		ret = read_queues(c, o);
-	for (uint32_t i = 0; !ret && i < t->snap.nqueues; i++) {
-		if (t->snap.queues[i].started)
-			ret = vu__take_check_ring(c, &t->snap.queues[i]);
-	}
-	if (!ret && o->state)
-		ret = load_blob(c, p->fds[o->n_files]);
-	return ret;
-}
 
 static void on_offer(struct vu__control *c, struct vu__handover_packet *p)
 {
@@ -302,7 +254,7 @@ static void on_offer(struct vu__control *c, struct vu__handover_packet *p)
 
 	vu__handover_step(c->d, VU__STEP_TAKE_OFFER_SEEN);
 	c->d->why[0] = '\0';
-	ret = t->ready ? check_offer(c, p) : -EPROTO;
+	ret = t->ready ? vu__take_check_offer(c, p) : -EPROTO;
 	if (ret)
 		give_up(c, ret, "%s", refuse(c, ret) ? c->d->why : "");
 	else if (vu__owner_change(t->page, VU__OWNER_OFFERED, VU__OWNER_NEW))
@@ -319,7 +271,9 @@ static void say_ready(struct vu__control *c)
 	Vu__Control__Ready ready = VU__CONTROL__READY__INIT;
 	int ret;
 
-	vu__control_unwatch(c, &c->take->populate);
+	/* Until there is work again. */
+	c->d->pub->remove_watch(c->d->pub, c->take->work);
+	ready.takes_data = true;
 	m.what_case = VU__CONTROL__HANDOVER__WHAT_READY;
 	m.ready = &ready;
 	c->take->ready = true;
@@ -353,11 +307,11 @@ static void prepare(struct vu__control *c)
 		return;
 	}
 	vu__handover_step(c->d, VU__STEP_TAKE_RECEIVED);
-	t->populate = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (t->populate < 0)
-		say_ready(c);
+	t->work = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (t->work < 0)
+		give_up(c, -errno, "eventfd: %s", strerror(errno));
 	else
-		c->d->pub->set_watch(c->d->pub, t->populate, VU_WATCH_IN, on_populate, c);
+		c->d->pub->set_watch(c->d->pub, t->work, VU_WATCH_IN, on_populate, c);
 }
 
 static int check_begin(struct vu__control *c, const Vu__Control__Begin *b)
@@ -376,6 +330,7 @@ static int check_begin(struct vu__control *c, const Vu__Control__Begin *b)
 				  "does not take it", b->state);
 	/* Its state comes with the offer. */
 	s->blob.present = b->state[0];
+	s->blob.version = b->state_version;
 	snprintf(s->blob.name, sizeof(s->blob.name), "%s", b->state);
 	return vu__snap_fits(s, c->d, false);
 }
@@ -423,6 +378,18 @@ static int on_files(struct vu__control *c, struct vu__handover_packet *p)
 
 /* --- the channel --- */
 
+/* That it has let go, or that it has ended, which is the same. */
+static void released(struct vu__control *c)
+{
+	struct vu__take *t = c->take;
+
+	t->released = true;
+	if (t->finished)
+		done(c);
+	else
+		vu__control_unwatch(c, &t->chan);
+}
+
 static void on_packet(struct vu__control *c, struct vu__handover_packet *p)
 {
 	struct vu__take *t = c->take;
@@ -466,8 +433,7 @@ static void on_channel(VuDev *dev, int condition, void *data)
 	if (ret == -EAGAIN)
 		return;
 	if (c->job == &serving_job)
-		/* That it has let go, or that it has ended, which is the same. */
-		done(c);
+		released(c);
 	else if (ret == 1)
 		on_packet(c, &p);
 	else
@@ -532,7 +498,7 @@ static struct vu__take *new_take(int chan)
 		return NULL;
 	t->chan = chan;
 	t->sock = t->listener = t->channel = t->log = t->log_call = t->inflight = -1;
-	t->quiet = t->populate = -1;
+	t->quiet = t->work = -1;
 	memset(t->queues, 0xff, sizeof(t->queues));
 	return t;
 }

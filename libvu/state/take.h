@@ -17,14 +17,18 @@ struct vu__take {
 	int *regions; /* of snap.nregions */
 	struct {
 		int kick, call, err;
+		int kick_kind; /* as vu__take_event() says; -1: not known */
 	} queues[VU__MAX_QUEUES];
 	int quiet;    /* the other end of what the event loop sees as the front-end */
-	/* Mapping pages in, piece by piece: */
-	int populate; /* eventfd that is always readable, or -1 */
+	/* What is done piece by piece: mapping pages in; what has time until it serves. */
+	int work; /* eventfd that is always readable, or -1 */
 	unsigned int region;
 	uint64_t at;
 	bool ready;
 	bool owner;
+	unsigned int rest; /* the queue that comes next when it serves: finish_next() */
+	bool finished;	   /* nothing is left of that */
+	bool released;	   /* by the old one */
 	bool with_listener;
 	bool answered; /* the tool knows */
 };
@@ -39,21 +43,14 @@ void vu__take_close_files(struct vu__take *t);
  */
 VU_MUST_CHECK int vu__take_set_up(struct vu__control *c);
 
-/* The same of the queues that differ from how they were described.  Likewise. */
-VU_MUST_CHECK int vu__take_set_up_queue(struct vu__control *c, const struct vu__snap_queue *q,
-					const struct vu__snap_queue *was);
-
-/* Whether a queue to be started is where the other side says.  Likewise. */
-VU_MUST_CHECK int vu__take_check_ring(struct vu__control *c, const struct vu__snap_queue *q);
-
-/* Starts it.  Likewise. */
-VU_MUST_CHECK int vu__take_start_queue(struct vu__control *c, const struct vu__snap_queue *q);
-
 /*
- * It looks at its ring, and calls once: others learned that a ring may have been kicked, or
- * its driver not been called, before.
+ * The same of all that the offer says is other than described; then checks that the rings
+ * of queues to be started are where the old one says, and loads the device's state.
  */
-void vu__take_wake_queue(struct vu__queue *q);
+VU_MUST_CHECK int vu__take_check_offer(struct vu__control *c, struct vu__handover_packet *p);
+
+/* Starts a queue.  Likewise. */
+VU_MUST_CHECK int vu__take_start_queue(struct vu__control *c, const struct vu__snap_queue *q);
 
 /* Maps in the next piece of what guest memory there is.  False: there is no more. */
 bool vu__take_populate(struct vu__control *c);

@@ -211,6 +211,19 @@ static void check_new_serves(struct duo *d)
 
 /* --- it works --- */
 
+/* Each queue was kicked and called once, although nothing was to be done. */
+static void check_woken(struct pair *p)
+{
+	const struct vu__telemetry *t = vu__dev_of(&p->dev)->telemetry;
+
+	pair_lock(p);
+	for (int i = 0; i < QUEUES; i++) {
+		assert_true(t->configs[i].self_kicks >= 1);
+		assert_int_equal(t->configs[i].extra_calls, 1);
+	}
+	pair_unlock(p);
+}
+
 static void everything_goes_along(void **state)
 {
 	struct duo d;
@@ -232,6 +245,7 @@ static void everything_goes_along(void **state)
 		assert_true(m->pauses[i]->served_ns > m->pauses[i]->offered_ns);
 	}
 	forget(&d);
+	check_woken(d.new);
 	check_new_serves(&d);
 	pair_lock(d.new);
 	assert_int_equal(d.new->dev.features, d.old->dev.features);
@@ -515,12 +529,15 @@ static void expect_not_taken(const struct pair_options *old, const struct pair_o
 	duo_end(&d);
 }
 
-static int no_state(VuDev *dev, void **data, size_t *len)
+/* Small ones go with the offer, large ones in a file. */
+static size_t state_len = 5;
+
+static int save_state(VuDev *dev, void **data, size_t *len)
 {
 	(void)dev;
-	*data = malloc(5);
-	memcpy(*data, "state", 5);
-	*len = 5;
+	*data = malloc(state_len);
+	memset(*data, 's', state_len);
+	*len = state_len;
 	return 0;
 }
 
@@ -529,8 +546,10 @@ static int load_result;
 
 static int load_state(VuDev *dev, uint32_t version, const void *data, size_t len)
 {
+	const char *bytes = data;
+
 	(void)dev;
-	loads += version == 3 && len == 5 && !memcmp(data, "state", 5);
+	loads += version == 3 && len == state_len && bytes[0] == 's' && bytes[len - 1] == 's';
 	return load_result;
 }
 
@@ -538,7 +557,7 @@ static struct vu_ext_ops with_state = {
 	.size = sizeof(struct vu_ext_ops),
 	.state_name = "test",
 	.state_version = 3,
-	.save_state = no_state,
+	.save_state = save_state,
 	.load_state = load_state,
 };
 
@@ -558,12 +577,12 @@ static void who_does_not_fit_is_refused(void **state)
 	expect_not_taken(&stateful, &plain, "state of 'test'");
 }
 
-static void state_goes_along_or_nothing(void **state)
+static void check_state(size_t len)
 {
 	const struct pair_options stateful = {.ext = &with_state};
 	struct duo d;
 
-	(void)state;
+	state_len = len;
 	loads = 0;
 	load_result = -EIO;
 	duo_begin(&d, &stateful, &stateful);
@@ -580,6 +599,15 @@ static void state_goes_along_or_nothing(void **state)
 	assert_int_equal(loads, 2);
 	check_new_serves(&d);
 	duo_end(&d);
+}
+
+static void state_goes_along_or_nothing(void **state)
+{
+	(void)state;
+	check_state(5);
+	check_state(4096);
+	check_state(4097);
+	check_state(300000);
 }
 
 static void only_fresh_ones_take(void **state)
