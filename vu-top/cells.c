@@ -92,7 +92,7 @@ unsigned int top_put(struct top_canvas *c, unsigned int row, unsigned int col,
 	end = VU_MIN(end, c->cols);
 	while (len) {
 		uint32_t ch;
-		size_t n = top_utf8(text, len, &ch);
+		size_t n = utf8_get(text, len, &ch);
 
 		if (col + top_char_width(top_char_safe(ch)) > end)
 			break;
@@ -153,7 +153,7 @@ static size_t line_length(const char *text, unsigned int width, bool *all)
 	*all = false;
 	while (i < len) {
 		uint32_t ch;
-		size_t n = top_utf8(text + i, len - i, &ch);
+		size_t n = utf8_get(text + i, len - i, &ch);
 
 		if (ch == ' ')
 			space = i;

@@ -43,14 +43,14 @@ static void write_text(struct top_json *j, const char *text)
 	while (len) {
 		char out[8];
 		uint32_t ch;
-		size_t n = top_utf8(text, len, &ch);
+		size_t n = utf8_get(text, len, &ch);
 
 		if (ch == '"' || ch == '\\')
 			top_write(&j->w, out, sprintf(out, "\\%c", (char)ch));
 		else if (ch < 0x20 || ch == 0x7f)
 			top_write(&j->w, out, sprintf(out, "\\u%04x", ch));
 		else
-			top_write(&j->w, out, top_utf8_put(ch, out));
+			top_write(&j->w, out, utf8_put(ch, out));
 		text += n;
 		len -= n;
 	}

@@ -133,7 +133,7 @@ void top_canvas_write(const struct top_canvas *c, enum top_colours colours, bool
 			if (looks_too && !same_look(l, now))
 				write_look(l, to);
 			now = l;
-			fwrite(text, 1, top_utf8_put(cell->ch, text), to);
+			fwrite(text, 1, utf8_put(cell->ch, text), to);
 		}
 		if (looks_too && !same_look(now, plain))
 			fputs("\033[0m", to);

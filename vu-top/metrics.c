@@ -15,14 +15,14 @@ static void put_label_value(FILE *to, const char *text)
 	while (len) {
 		char out[4];
 		uint32_t ch;
-		size_t n = top_utf8(text, len, &ch);
+		size_t n = utf8_get(text, len, &ch);
 
 		if (ch == '\\' || ch == '"')
 			fputc('\\', to);
 		if (ch == '\n')
 			fputs("\\n", to);
 		else
-			fwrite(out, 1, top_utf8_put(ch, out), to);
+			fwrite(out, 1, utf8_put(ch, out), to);
 		text += n;
 		len -= n;
 	}

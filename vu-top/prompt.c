@@ -121,7 +121,7 @@ static void type(struct top_ui *ui, uint32_t ch)
 {
 	size_t len = strlen(ui->input);
 	char bytes[4];
-	size_t n = top_utf8_put(ch, bytes);
+	size_t n = utf8_put(ch, bytes);
 
 	if (ch < 0x20 || ch == 0x7f || len + n >= sizeof(ui->input))
 		return;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/util.h"
+#include "tools/utf8.h"
 
 /* Of numbers in short form. */
 enum top_units {
@@ -24,17 +25,8 @@ static inline bool top_known(double v)
 	return !__builtin_isnan(v);
 }
 
-/*
- * The character at @s, of at most @len bytes (not 0), into *@ch; how many bytes it has.
- * What is no UTF-8 is U+FFFD, a byte long.
- */
-size_t top_utf8(const char *s, size_t len, uint32_t *ch);
-
 /* Writes what others have said: what a terminal would act upon becomes '?'. */
 void top_put_safe(const char *text, FILE *to);
-
-/* Bytes of @ch in UTF-8 at @to, which has room for 4. */
-size_t top_utf8_put(uint32_t ch, char *to);
 
 /* So many bytes at the beginning are characters of ASCII that can be seen, as most are. */
 size_t top_plain(const char *text);

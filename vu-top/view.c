@@ -282,7 +282,7 @@ static void put_prompt(struct top_canvas *c, const struct top_ui *ui)
 	while (width > room && *input) {
 		uint32_t ch;
 
-		input += top_utf8(input, strlen(input), &ch);
+		input += utf8_get(input, strlen(input), &ch);
 		width = top_text_width(input);
 	}
 	col = top_put(c, row, col, c->cols, TOP_NORMAL, input);

@@ -33,9 +33,9 @@ void top_write_safe(struct top_writer *w, const char *text)
 	while (len) {
 		char out[4];
 		uint32_t ch;
-		size_t n = top_utf8(text, len, &ch);
+		size_t n = utf8_get(text, len, &ch);
 
-		top_write(w, out, top_utf8_put(top_char_safe(ch), out));
+		top_write(w, out, utf8_put(top_char_safe(ch), out));
 		text += n;
 		len -= n;
 	}

@@ -3,20 +3,29 @@
 #include "json.h"
 
 #include <inttypes.h>
+#include <string.h>
+
+#include "tools/utf8.h"
 
 static void quote(FILE *to, const char *s)
 {
-	putc('"', to);
-	for (; *s; s++) {
-		unsigned char c = *s;
+	size_t len = strlen(s);
 
-		if (c == '"' || c == '\\')
-			fprintf(to, "\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			/* Names that a stranger chose need not be UTF-8. */
-			fprintf(to, "\\u%04x", c);
+	putc('"', to);
+	while (len) {
+		char bytes[4];
+		uint32_t ch;
+		/* Names that a stranger chose need not be UTF-8; JSON has to be. */
+		size_t n = utf8_get(s, len, &ch);
+
+		if (ch == '"' || ch == '\\')
+			fprintf(to, "\\%c", (char)ch);
+		else if (ch < 0x20 || ch == 0x7f)
+			fprintf(to, "\\u%04x", ch);
 		else
-			putc(c, to);
+			fwrite(bytes, 1, utf8_put(ch, bytes), to);
+		s += n;
+		len -= n;
 	}
 	putc('"', to);
 }

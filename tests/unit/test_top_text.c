@@ -161,16 +161,16 @@ static void test_utf8(void **state)
 	char out[4];
 
 	(void)state;
-	assert_int_equal(top_utf8("\xe6\x9c\xba", 3, &ch), 3);
+	assert_int_equal(utf8_get("\xe6\x9c\xba", 3, &ch), 3);
 	assert_int_equal(ch, 0x673a);
-	assert_int_equal(top_utf8_put(ch, out), 3);
+	assert_int_equal(utf8_put(ch, out), 3);
 	assert_memory_equal(out, "\xe6\x9c\xba", 3);
 	/* Cut, overlong, a surrogate, beyond the end. */
-	assert_int_equal(top_utf8("\xe6\x9c", 2, &ch), 1);
+	assert_int_equal(utf8_get("\xe6\x9c", 2, &ch), 1);
 	assert_int_equal(ch, 0xfffd);
-	assert_int_equal(top_utf8("\xc0\x80", 2, &ch), 1);
-	assert_int_equal(top_utf8("\xed\xa0\x80", 3, &ch), 1);
-	assert_int_equal(top_utf8("\xf4\x90\x80\x80", 4, &ch), 1);
+	assert_int_equal(utf8_get("\xc0\x80", 2, &ch), 1);
+	assert_int_equal(utf8_get("\xed\xa0\x80", 3, &ch), 1);
+	assert_int_equal(utf8_get("\xf4\x90\x80\x80", 4, &ch), 1);
 	assert_int_equal(ch, 0xfffd);
 	assert_int_equal(top_text_width("\xe6\x9c\xba" "a"), 3);
 	assert_int_equal(top_text_width("e\xcc\x81"), 1);
@@ -187,7 +187,7 @@ static void row_is(const struct top_canvas *c, unsigned int row, const char *tex
 
 	for (unsigned int i = 0; i < c->cols; i++) {
 		if (top_cell_at(c, row, i)->ch)
-			n += top_utf8_put(top_cell_at(c, row, i)->ch, is + n);
+			n += utf8_put(top_cell_at(c, row, i)->ch, is + n);
 	}
 	is[n] = '\0';
 	assert_string_equal(is, text);

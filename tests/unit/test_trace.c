@@ -274,7 +274,7 @@ static void json_of_anything(void **state)
 
 	(void)state;
 	json_open(&j, NULL, '{');
-	json_text(&j, "a", "q\"\\\n\x80");
+	json_text(&j, "a", "q\"\\\n\x80 \xe6\x9c\xba");
 	json_open(&j, "b", '[');
 	json_number(&j, NULL, UINT64_MAX);
 	json_signed(&j, NULL, -1);
@@ -283,7 +283,8 @@ static void json_of_anything(void **state)
 	json_null(&j, "d");
 	json_close(&j, '}');
 	fclose(f);
-	assert_string_equal(text, "{\"a\":\"q\\\"\\\\\\u000a\\u0080\",\"b\":[18446744073709551615,-1],"
+	assert_string_equal(text, "{\"a\":\"q\\\"\\\\\\u000a\xef\xbf\xbd \xe6\x9c\xba\","
+				  "\"b\":[18446744073709551615,-1],"
 				  "\"c\":\"0xfee00000\",\"d\":null}");
 	free(text);
 }
