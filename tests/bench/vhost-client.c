@@ -10,11 +10,11 @@
  * values: no client that does something with them takes less.  Prints the values of a
  * round, its median time, and the client's processor time for it, in milliseconds.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
