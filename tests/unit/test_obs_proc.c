@@ -613,6 +613,18 @@ static void too_many_to_keep(void **state)
 		assert_true(turn || open_files() == before + 20);
 		vu__kept_turn(p.kept);
 	}
+	/* Of those that are kept, every other one is read no more. */
+	for (unsigned int turn = 0; turn < 3; turn++) {
+		for (unsigned int i = turn == 1; i < 25; i += turn == 2 ? 1 : 2) {
+			uint64_t count;
+			int64_t id;
+
+			assert_int_equal(vu__procfs_eventfd(&p, getpid(), events[i], &id, &count),
+					 0);
+			assert_int_equal(count, i);
+		}
+		vu__kept_turn(p.kept);
+	}
 	for (unsigned int i = 0; i < 25; i++)
 		close(events[i]);
 	vu__procfs_close(&p);
