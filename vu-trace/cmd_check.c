@@ -24,6 +24,8 @@
 #define CAP_BPF 39
 #endif
 
+#define LOCKDOWN_HINT "a boot without lockdown=confidentiality"
+
 struct finding {
 	const char *name;
 	bool ok;
@@ -54,7 +56,7 @@ static void add_error(struct findings *fs, const char *name, int err, const char
 	struct finding *f = add(fs, name, !err, means, hint);
 
 	if (err)
-		snprintf(f->why, sizeof(f->why), "%s", strerror(-err));
+		snprintf(f->why, sizeof(f->why), "%s", bpf_error(-err));
 }
 
 /* --- what is asked for --- */
@@ -72,25 +74,13 @@ static void check_rights(struct findings *fs)
 	    "run as root, or give it CAP_SYS_PTRACE");
 }
 
-/* The mode in brackets of "none [integrity] confidentiality". */
 static void check_lockdown(struct findings *fs)
 {
-	FILE *f = fopen("/sys/kernel/security/lockdown", "re");
-	char line[128] = "", *mode = NULL;
-	struct finding *found;
+	struct finding *f = add(fs, "lockdown", !locked_down(),
+				"the kernel lets its memory be read", LOCKDOWN_HINT);
 
-	if (f && fgets(line, sizeof(line), f))
-		mode = strchr(line, '[');
-	if (f)
-		fclose(f);
-	if (mode) {
-		mode++;
-		mode[strcspn(mode, "]")] = '\0';
-	}
-	found = add(fs, "lockdown", !mode || strcmp(mode, "confidentiality"),
-		    "the kernel lets its memory be read",
-		    "boot without lockdown=confidentiality");
-	snprintf(found->why, sizeof(found->why), "%s", mode ? mode : "not in this kernel");
+	if (!lockdown_mode(f->why, sizeof(f->why)))
+		snprintf(f->why, sizeof(f->why), "not told in /sys/kernel/security");
 }
 
 static void check_btf(struct findings *fs, const struct kernel_types *t)
@@ -161,6 +151,8 @@ static const char *tier_hint(const struct tier_info *t, int err)
 	bool may = have_capability(CAP_SYS_ADMIN) ||
 		   (have_capability(CAP_BPF) && have_capability(CAP_PERFMON));
 
+	if (locked_down())
+		return LOCKDOWN_HINT;
 	return !may && (err == -EPERM || err == -EACCES) ? "CAP_BPF and CAP_PERFMON, as root has"
 							  : t->hint;
 }
@@ -188,7 +180,7 @@ static void print_text(const struct findings *fs, const int *errors, const char 
 			printf("   lacks %s\n", t->lacks);
 		printf("   costs %s\n", t->costs);
 		if (errors[i])
-			printf("   not here: %s; needs %s\n", strerror(-errors[i]),
+			printf("   not here: %s; needs %s\n", bpf_error(-errors[i]),
 			       tier_hint(t, errors[i]));
 	}
 	if (best_tier(errors) == 'E')
@@ -222,7 +214,7 @@ static void print_json(const struct findings *fs, const int *errors, const char 
 		json_text(&j, "lacks", tiers[i].lacks);
 		json_text(&j, "costs", tiers[i].costs);
 		if (errors[i]) {
-			json_text(&j, "error", strerror(-errors[i]));
+			json_text(&j, "error", bpf_error(-errors[i]));
 			json_text(&j, "needs", tier_hint(&tiers[i], errors[i]));
 		}
 		json_close(&j, '}');
@@ -263,7 +255,7 @@ int cmd_check(const struct options *o)
 	add_error(&fs, "iterator", try_iterator(), "KVM's tables and all eventfds are seen",
 		  "a kernel of 5.8 or later with BTF");
 	add(&fs, "kvm", !access("/dev/kvm", F_OK), "the guest's stores and interrupts are seen", "load the kvm module");
-	add(&fs, "io_uring", t && kernel_tracepoint_params(t, NULL, "io_uring_file_get", 0) == 2,
+	add(&fs, "io_uring", t && probe_present(t, "ring_file"),
 	    "tier C sees eventfds written by io_uring", "a later kernel");
 	kernel_types_free(t);
 	if (o->json)
@@ -296,7 +288,7 @@ static struct loader *load_for_list(const struct options *o)
 	int ret = scanner_new(&sc);
 
 	if (ret) {
-		say("BPF cannot be used: %s; 'vu-trace check' tells more", strerror(-ret));
+		say("BPF cannot be used: %s; 'vu-trace check' tells more", bpf_error(-ret));
 		return NULL;
 	}
 	lo.eventfd_fops = scanner_fops(sc);

@@ -201,7 +201,7 @@ int cmd_map(const struct options *o)
 			session_say_none(&s, "");
 		if (s.no_bpf)
 			say("without BPF (%s) KVM's tables are not seen",
-			    strerror(-s.no_bpf));
+			    bpf_error(-s.no_bpf));
 		ret = session_selected(&s) ? EXIT_OK : EXIT_FAILED;
 	}
 	session_close(&s);

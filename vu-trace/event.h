@@ -172,7 +172,7 @@ struct group {
 	__u64 ctx[GROUP_MAX];
 };
 
-/* How often a kind of event was seen, and could not be handed over. */
+/* How often a kind of event was to be handed over, and could not be. */
 struct probe_stat {
 	__u64 hits;
 	__u64 drops;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -20,7 +21,6 @@
 #include "probe.h"
 #include "trace.skel.h"
 
-#define MAX_PROBES 40
 #define MAX_USDT   288
 
 struct loader {
@@ -35,76 +35,17 @@ struct loader {
 	void *queues, *hists;
 	size_t queues_size, hists_size;
 	uint32_t max_queues;
+	uint64_t got[EV_KINDS]; /* what came out of the ring */
+	bool stopped;
+	bool multi; /* kprobes are of the cheaper kind */
 	char tier;
 };
 
 /* --- which programs --- */
 
-const struct probe_info probes[] = {
-	{"fentry_write", "fentry eventfd_write", "kick or call written", 'A'},
-	{"fexit_write", "fexit eventfd_write", "... and refused", 'A'},
-	{"fexit_read", "fexit eventfd_read", "kick read", 'A'},
-	{"fentry_signal", "fentry eventfd_signal", "signalled by the kernel", 'A'},
-	{"fexit_signal", "fexit eventfd_signal", "... the end of it", 'A'},
-	{"fentry_signal_mask_n", "fentry eventfd_signal_mask (before 6.8)", "signalled by the kernel", 'A'},
-	{"fentry_signal_mask", "fentry eventfd_signal_mask", "signalled by the kernel", 'A'},
-	{"fexit_unix", "fexit unix_stream_recvmsg", "vhost-user messages", 'A'},
-	{"kprobe_write", "kprobe eventfd_write", "kick or call written", 'B'},
-	{"kprobe_read", "kprobe eventfd_read", "kick read", 'B'},
-	{"kretprobe_read", "kretprobe eventfd_read", "... and what was in it", 'B'},
-	{"kprobe_signal", "kprobe eventfd_signal", "signalled by the kernel", 'B'},
-	{"kretprobe_signal", "kretprobe eventfd_signal", "... the end of it", 'B'},
-	{"kprobe_signal_mask_n", "kprobe eventfd_signal_mask (before 6.8)", "signalled by the kernel", 'B'},
-	{"kprobe_signal_mask", "kprobe eventfd_signal_mask", "signalled by the kernel", 'B'},
-	{"kprobe_unix", "kprobe unix_stream_recvmsg", "vhost-user messages", 'B'},
-	{"kretprobe_unix", "kretprobe unix_stream_recvmsg", "vhost-user messages", 'B'},
-	{"enter", "tp_btf sys_enter", "kick or call written", 'C'},
-	{"leave", "tp_btf sys_exit", "kick read, vhost-user messages", 'C'},
-	{"ring_file", "tp_btf io_uring_file_get", "kick or call written by io_uring", 'C'},
-	{"ring_complete", "tp_btf io_uring_complete", "kick read by io_uring", 'C'},
-	{"waking", "tp_btf sched_waking", "who is woken; signals by the kernel, from the counts", 0},
-	{"switched", "tp_btf sched_switch", "when the woken thread runs", 0},
-	{"kvm_pio", "raw_tp kvm_pio", "the guest's store to a port", 0},
-	{"kvm_mmio", "raw_tp kvm_mmio", "the guest's store to memory", 0},
-	{"kvm_fast_mmio", "raw_tp kvm_fast_mmio", "the same, on the fast path", 0},
-	{"kvm_msi_set_irq", "raw_tp kvm_msi_set_irq", "the interrupt", 0},
-	{"usdt_kick_read", "usdt vu:kick_read", "which queue a kick is of", 'D'},
-	{"usdt_pop", "usdt vu:pop", "element taken", 'D'},
-	{"usdt_push", "usdt vu:push", "element given back", 'D'},
-	{"usdt_suppress", "usdt vu:suppress", "call not wanted", 'D'},
-	{"usdt_msg", "usdt vu:msg", "message handled", 'D'},
-	{"usdt_call", "usdt vu:call", "which queue a call is of", 'D'},
-	{"usdt_ring_start", "usdt vu:ring_start", "ring started", 'D'},
-	{"usdt_ring_stop", "usdt vu:ring_stop", "ring stopped", 'D'},
-	{"usdt_fault", "usdt vu:fault", "address that is not guest memory", 'D'},
-};
-const unsigned int nprobes = VU_ARRAY_SIZE(probes);
-_Static_assert(VU_ARRAY_SIZE(probes) <= MAX_PROBES, "room for all probes");
-
 static bool is(const char *a, const char *b)
 {
 	return !strcmp(a, b);
-}
-
-/* Whether the kernel has the point that program @name wants, in that shape. */
-static bool present(const struct kernel_types *t, const char *name)
-{
-	int mask = kernel_function_params(t, "eventfd_signal_mask");
-
-	if (is(name, "fentry_signal") || is(name, "fexit_signal") ||
-	    is(name, "kprobe_signal") || is(name, "kretprobe_signal"))
-		return kernel_function_params(t, "eventfd_signal") == 2;
-	if (is(name, "fentry_signal_mask_n") || is(name, "kprobe_signal_mask_n"))
-		return mask == 3;
-	if (is(name, "fentry_signal_mask") || is(name, "kprobe_signal_mask"))
-		return mask == 2;
-	if (is(name, "fexit_unix") || is(name, "kprobe_unix") || is(name, "kretprobe_unix"))
-		return kernel_function_params(t, "unix_stream_recvmsg") == 4;
-	if (is(name, "ring_file"))
-		return kernel_tracepoint_params(t, NULL, "io_uring_file_get", 0) == 2;
-	if (is(name, "ring_complete"))
-		return kernel_tracepoint_params(t, NULL, "io_uring_complete", 1) > 0;
-	return true;
 }
 
 static bool wanted(const struct load_options *o, const struct probe_info *p, char tier)
@@ -125,6 +66,31 @@ static bool wanted(const struct load_options *o, const struct probe_info *p, cha
 	return true;
 }
 
+/* Of "kprobe/FUNCTION". */
+static const char *kprobe_function(const struct bpf_program *p)
+{
+	return strchr(bpf_program__section_name(p), '/') + 1;
+}
+
+/*
+ * Whether a program goes to the cheaper kind of kprobe.  Not where another waits for the
+ * return: two kinds at one function cost more than two of the older, of which the return
+ * is followed for more threads at a time.
+ */
+static bool goes_multi(const struct loader *l, unsigned int probe, const struct bpf_program *p)
+{
+	char returns[64];
+
+	if (!l->multi || probes[probe].tier != 'B')
+		return false;
+	snprintf(returns, sizeof(returns), "kretprobe %s", kprobe_function(p));
+	for (unsigned int i = 0; i < nprobes; i++) {
+		if (is(probes[i].where, returns))
+			return false;
+	}
+	return true;
+}
+
 static void choose(struct loader *l, const struct load_options *o,
 		   const struct kernel_types *t, char tier)
 {
@@ -137,10 +103,12 @@ static void choose(struct loader *l, const struct load_options *o,
 		if (probes[i].tier == 'D')
 			on = true;
 		else if (wanted(o, &probes[i], tier)) {
-			on = present(t, probes[i].program);
+			on = probe_present(t, probes[i].program);
 			l->states[i] = on ? PROBE_REFUSED : PROBE_ABSENT;
 		}
 		bpf_program__set_autoload(p, on);
+		if (goes_multi(l, i, p))
+			bpf_program__set_expected_attach_type(p, BPF_TRACE_KPROBE_MULTI);
 	}
 }
 
@@ -174,7 +142,11 @@ void loader_set_verbose(bool on)
 /* Whether the tier can do without a program. */
 static bool optional(const struct loader *l, unsigned int probe)
 {
-	return probes[probe].tier != l->tier && !is(probes[probe].program, "waking");
+	const char *name = probes[probe].program;
+
+	if (strstr(name, "_unix") || strstr(name, "ring_"))
+		return true;
+	return probes[probe].tier != l->tier && !is(name, "waking");
 }
 
 static size_t round_to_page(size_t n)
@@ -225,10 +197,26 @@ static void configure(struct loader *l, const struct load_options *o, char tier)
 static int on_record(void *opaque, void *data, size_t size)
 {
 	struct loader *l = opaque;
+	const struct event *e = data;
 
-	if (size >= sizeof(struct event))
-		l->fn(l->opaque, data, size);
+	if (size < sizeof(*e))
+		return 0;
+	if (e->kind < EV_KINDS)
+		l->got[e->kind]++;
+	l->fn(l->opaque, e, size);
 	return 0;
+}
+
+static struct bpf_link *attach_one(const struct loader *l, unsigned int probe,
+				   const struct bpf_program *p)
+{
+	const char *function;
+	LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .syms = &function, .cnt = 1);
+
+	if (!goes_multi(l, probe, p))
+		return bpf_program__attach(p);
+	function = kprobe_function(p);
+	return bpf_program__attach_kprobe_multi_opts(p, NULL, &opts);
 }
 
 /* Attaches what was loaded.  What a tier stands on must attach, the rest may be refused. */
@@ -241,7 +229,7 @@ static int attach(struct loader *l)
 		if (probes[i].tier == 'D' || l->states[i] != PROBE_REFUSED ||
 		    !bpf_program__autoload(p))
 			continue;
-		l->links[i] = bpf_program__attach(p);
+		l->links[i] = attach_one(l, i, p);
 		if (l->links[i])
 			l->states[i] = PROBE_ATTACHED;
 		else if (!optional(l, i))
@@ -250,13 +238,18 @@ static int attach(struct loader *l)
 	return 0;
 }
 
-static void unload(struct loader *l)
+static void detach(struct loader *l)
 {
 	for (unsigned int i = 0; i < l->nusdt; i++)
 		bpf_link__destroy(l->usdt[i]);
 	l->nusdt = 0;
 	for (unsigned int i = 0; i < nprobes; i++)
 		bpf_link__destroy(vu__steal_ptr(&l->links[i]));
+}
+
+static void unload(struct loader *l)
+{
+	detach(l);
 	ring_buffer__free(vu__steal_ptr(&l->ring));
 	if (l->queues)
 		munmap(vu__steal_ptr(&l->queues), l->queues_size);
@@ -312,6 +305,7 @@ static int load_tier(struct loader *l, const struct load_options *o,
 	int ret, probe;
 
 	l->tier = tier;
+	l->multi = tier == 'B' && !try_kprobe_multi("eventfd_write");
 	while (true) {
 		refused[0] = '\0';
 		ret = load_without(l, o, t, tier, without);
@@ -360,7 +354,7 @@ int loader_new(struct loader **out, const struct load_options *o, char *why, siz
 	kernel_types_free(t);
 	if (ret) {
 		snprintf(why, size, "no tier can be loaded: %s%s%s; 'vu-trace check' tells more",
-			 refused[0] ? refused : "", refused[0] ? ": " : "", strerror(-ret));
+			 refused[0] ? refused : "", refused[0] ? ": " : "", bpf_error(-ret));
 		free(l);
 		return ret;
 	}
@@ -487,6 +481,22 @@ void loader_set_slow(struct loader *l, uint64_t ns)
 	__atomic_store_n(&l->skel->data->slow_ns, ns, __ATOMIC_RELAXED);
 }
 
+static void stat_of(const struct loader *l, uint32_t key, struct probe_stat *out)
+{
+	int n = libbpf_num_possible_cpus();
+	struct probe_stat *per_cpu;
+
+	*out = (struct probe_stat){0};
+	per_cpu = n > 0 ? calloc(n, sizeof(*per_cpu)) : NULL;
+	if (!per_cpu || bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.stats), &key, per_cpu))
+		n = 0;
+	for (int i = 0; i < n; i++) {
+		out->hits += per_cpu[i].hits;
+		out->drops += per_cpu[i].drops;
+	}
+	free(per_cpu);
+}
+
 int loader_poll(struct loader *l, int ms, event_fn *fn, void *opaque)
 {
 	int n;
@@ -500,26 +510,42 @@ int loader_poll(struct loader *l, int ms, event_fn *fn, void *opaque)
 	return n == -EINTR ? 0 : n;
 }
 
-int loader_epoll_fd(const struct loader *l)
+/* Waits for one that is still being written, behind which the others wait. */
+#define STOP_LOOKS 100
+#define STOP_PAUSE_US 1000
+
+static bool missing(struct loader *l)
 {
-	return ring_buffer__epoll_fd(l->ring);
+	for (unsigned int k = 1; k < EV_KINDS; k++) {
+		struct probe_stat st;
+
+		stat_of(l, k, &st);
+		if (st.hits > l->got[k] + st.drops)
+			return true;
+	}
+	return false;
+}
+
+void loader_stop(struct loader *l, event_fn *fn, void *opaque)
+{
+	l->fn = fn;
+	l->opaque = opaque;
+	detach(l);
+	l->stopped = true;
+	for (unsigned int i = 0; i < STOP_LOOKS; i++) {
+		(void)ring_buffer__consume(l->ring);
+		if (!missing(l))
+			return;
+		usleep(STOP_PAUSE_US);
+	}
 }
 
 void loader_stat(struct loader *l, enum ev_kind kind, struct probe_stat *out)
 {
-	int n = libbpf_num_possible_cpus();
-	struct probe_stat *per_cpu;
-	uint32_t key = kind;
-
-	*out = (struct probe_stat){0};
-	per_cpu = n > 0 ? calloc(n, sizeof(*per_cpu)) : NULL;
-	if (!per_cpu || bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.stats), &key, per_cpu))
-		n = 0;
-	for (int i = 0; i < n; i++) {
-		out->hits += per_cpu[i].hits;
-		out->drops += per_cpu[i].drops;
-	}
-	free(per_cpu);
+	stat_of(l, kind, out);
+	/* For whatever reason. */
+	if (l->stopped && out->hits > l->got[kind] + out->drops)
+		out->drops = out->hits - l->got[kind];
 }
 
 void loader_report(struct loader *l, unsigned int probe, struct probe_report *out)

@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "event.h"
+#include "points.h"
 
 struct load_options {
 	uint32_t kinds;	  /* bit per event kind: handed over */
@@ -62,7 +63,11 @@ void loader_set_slow(struct loader *l, uint64_t ns);
 /* Calls @fn for what was handed over; waits up to @ms for it.  Events, or -errno. */
 typedef void event_fn(void *opaque, const struct event *e, size_t size);
 int loader_poll(struct loader *l, int ms, event_fn *fn, void *opaque);
-int loader_epoll_fd(const struct loader *l);
+/*
+ * Detaches all, and calls @fn for everything that was handed over before: from now on what
+ * did not come counts as lost.
+ */
+void loader_stop(struct loader *l, event_fn *fn, void *opaque);
 
 /* Per kind of event: seen, and lost on the way. */
 void loader_stat(struct loader *l, enum ev_kind kind, struct probe_stat *out);
@@ -71,15 +76,6 @@ void loader_stat(struct loader *l, enum ev_kind kind, struct probe_stat *out);
 int loader_attach_libvu(struct loader *l, pid_t pid);
 
 /* --- what there is --- */
-
-struct probe_info {
-	const char *program;
-	const char *where;
-	const char *sees;
-	char tier;
-};
-extern const struct probe_info probes[];
-extern const unsigned int nprobes;
 
 enum probe_state {
 	PROBE_OFF,	/* not wanted here: another tier does it */

@@ -23,30 +23,28 @@
 
 struct kernel_types {
 	struct btf *vmlinux;
-	struct btf *kvm; /* of the module; NULL if KVM is none */
 };
+
+struct kernel_types *kernel_types_of(struct btf *btf)
+{
+	struct kernel_types *t = btf ? calloc(1, sizeof(*t)) : NULL;
+
+	if (t)
+		t->vmlinux = btf;
+	else
+		btf__free(btf);
+	return t;
+}
 
 struct kernel_types *kernel_types_new(void)
 {
-	struct kernel_types *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		return NULL;
-	t->vmlinux = btf__load_vmlinux_btf();
-	if (!t->vmlinux) {
-		free(t);
-		return NULL;
-	}
-	if (!access("/sys/kernel/btf/kvm", R_OK))
-		t->kvm = btf__load_module_btf("kvm", t->vmlinux);
-	return t;
+	return kernel_types_of(btf__load_vmlinux_btf());
 }
 
 void kernel_types_free(struct kernel_types *t)
 {
 	if (!t)
 		return;
-	btf__free(t->kvm);
 	btf__free(t->vmlinux);
 	free(t);
 }
@@ -79,33 +77,37 @@ static const struct btf_type *tracepoint_proto(const struct btf *btf, const char
 	return t && btf_is_ptr(t) ? btf__type_by_id(btf, t->type) : NULL;
 }
 
-int kernel_tracepoint_params(const struct kernel_types *t, const char *module,
-			     const char *name, int pointer)
+static bool is_pointer_to(const struct btf *btf, uint32_t id, const char *name)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	if (!t || !btf_is_ptr(t))
+		return false;
+	if (!name)
+		return true;
+	t = btf__type_by_id(btf, t->type);
+	return t && btf_is_struct(t) && !strcmp(btf__name_by_offset(btf, t->name_off), name);
+}
+
+int kernel_tracepoint_params(const struct kernel_types *t, const char *name,
+			     unsigned int pointer, const char *to)
 {
 	const struct btf_type *proto = tracepoint_proto(t->vmlinux, name);
-	const struct btf *btf = t->vmlinux;
 
-	if (!proto && module && t->kvm && !strcmp(module, "kvm")) {
-		btf = t->kvm;
-		proto = tracepoint_proto(btf, name);
-	}
-	if (!proto || !btf_is_func_proto(proto))
+	if (!proto || !btf_is_func_proto(proto) || pointer + 1 >= btf_vlen(proto) ||
+	    !is_pointer_to(t->vmlinux, btf_params(proto)[pointer + 1].type, to))
 		return -1;
-	if (pointer >= 0) {
-		const struct btf_type *p;
-
-		if (pointer + 1 >= (int)btf_vlen(proto))
-			return -1;
-		p = btf__type_by_id(btf, btf_params(proto)[pointer + 1].type);
-		if (!p || !btf_is_ptr(p))
-			return -1;
-	}
 	return btf_vlen(proto) - 1;
 }
 
-/* --- programs that do nothing --- */
+/* --- programs that do nothing, but by what all of ours do: read the kernel's memory --- */
 
 static const struct bpf_insn nothing[] = {
+	{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10},
+	{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -8},
+	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 8},
+	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3},
+	{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_probe_read_kernel},
 	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
 	{.code = BPF_JMP | BPF_EXIT},
 };
@@ -200,10 +202,51 @@ int try_kprobe(const char *function)
 	return try_perf("kprobe", function, 0, -1);
 }
 
+int try_kprobe_multi(const char *function)
+{
+	VU_CLEANUP_FD int prog = load(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI, NULL);
+	VU_CLEANUP_FD int link = -1;
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .kprobe_multi.syms = &function,
+		    .kprobe_multi.cnt = 1);
+
+	if (prog < 0)
+		return prog;
+	link = bpf_link_create(prog, 0, BPF_TRACE_KPROBE_MULTI, &opts);
+	return link < 0 ? -errno : 0;
+}
+
 int try_uprobe(void)
 {
 	/* The first bytes behind the header are no code of ours: enough for a try. */
 	return try_perf("uprobe", "/proc/self/exe", 0x1000, getpid());
+}
+
+bool lockdown_mode(char *mode, size_t size)
+{
+	FILE *f = fopen("/sys/kernel/security/lockdown", "re");
+	char line[128] = "", *found = NULL;
+
+	if (f && fgets(line, sizeof(line), f))
+		found = strchr(line, '[');
+	if (f)
+		fclose(f);
+	if (!found)
+		return false;
+	found++;
+	snprintf(mode, size, "%.*s", (int)strcspn(found, "]"), found);
+	return true;
+}
+
+bool locked_down(void)
+{
+	char mode[32];
+
+	return lockdown_mode(mode, sizeof(mode)) && !strcmp(mode, "confidentiality");
+}
+
+const char *bpf_error(int err)
+{
+	return locked_down() ? "the kernel is locked down (confidentiality)" : strerror(err);
 }
 
 bool have_capability(int cap)

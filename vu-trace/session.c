@@ -330,7 +330,7 @@ static int open_world(struct session *s)
 	}
 	if (ret && s->opt->tier && s->opt->tier != 'E')
 		say("BPF cannot be used: %s; 'vu-trace check' tells more, --tier=E does without",
-		    strerror(-ret));
+		    bpf_error(-ret));
 	else if (ret)
 		say("looking at processes: %s", strerror(-ret));
 	return ret;
@@ -441,10 +441,10 @@ bool session_goes_on(const struct session *s, bool any)
 {
 	if (any && s->no_bpf)
 		say("BPF cannot be used: %s; going on with tier E, which sees less: "
-		    "'vu-trace check' tells more", strerror(-s->no_bpf));
+		    "'vu-trace check' tells more", bpf_error(-s->no_bpf));
 	else if (s->no_bpf)
 		say("BPF cannot be used: %s; and no queue is seen without it; 'vu-trace check' "
-		    "tells more", strerror(-s->no_bpf));
+		    "tells more", bpf_error(-s->no_bpf));
 	else if (!any)
 		session_say_none(s, "; waiting for one");
 	return any || !s->no_bpf;
@@ -535,7 +535,7 @@ bool session_run(struct session *s, int ms, event_fn *fn, void *opaque)
 	if (interrupted() || s->gone ||
 	    (s->opt->duration && now - s->begun_ns >= s->opt->duration * 1e9)) {
 		/* What is in the buffer has happened before. */
-		(void)loader_poll(s->loader, 0, on_event, &d);
+		loader_stop(s->loader, on_event, &d);
 		return false;
 	}
 	return !s->done;

@@ -161,6 +161,7 @@ static __always_inline void measure(__u32 queue, enum stage stage, __u64 from, _
 
 /* --- events --- */
 
+/* Atomic: an interrupt may come between, or another task of this processor. */
 static __always_inline struct probe_stat *stat_of(__u32 kind)
 {
 	return bpf_map_lookup_elem(&stats, &kind);
@@ -209,9 +210,9 @@ static __always_inline void hand_over(const struct event *e)
 	struct probe_stat *s = stat_of(e->kind);
 
 	if (s)
-		s->hits++;
+		add(&s->hits, 1);
 	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e), wake_flags(e->kind)) && s)
-		s->drops++;
+		add(&s->drops, 1);
 }
 
 /* Whether the round under way is one of those that are handed over. */
@@ -304,15 +305,15 @@ static __always_inline void end_round(struct qstate *q, __u32 queue, __u8 tier, 
 	struct probe_stat *s = stat_of(EV_ROUND);
 
 	add(&q->n[EV_ROUND], 1);
-	if (s)
-		s->hits++;
 	if (total < slow_ns &&
 	    (!(want_kinds & 1U << EV_ROUND) || total < min_ns || !sampled(q)))
 		return;
+	if (s)
+		add(&s->hits, 1);
 	r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
 	if (!r) {
 		if (s)
-			s->drops++;
+			add(&s->drops, 1);
 		return;
 	}
 	fill(&r->head, EV_ROUND, tier, ROLE_NONE, queue, end, total);

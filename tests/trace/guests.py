@@ -34,6 +34,27 @@ def after(line, word):
     return line.split(word, 1)[1].strip()
 
 
+LOCKED = "the kernel is locked down (confidentiality)"
+
+
+def locked_down(g, mode):
+    """What is said of it: by check, and by others in one line."""
+    check = json.loads(after(g.wait_for("VU-LOCKED", 60), "VU-LOCKED"))
+    secret = mode == "confidentiality"
+    lockdown = next(c for c in check["checks"] if c["name"] == "lockdown")
+    expect("lockdown", (lockdown["ok"], lockdown["found"]), (not secret, mode))
+    expect("best tier", check["tier"], "E" if secret else "A")
+    for t in check["tiers"]:
+        expect("tier %s works" % t["tier"], t["works"], not secret or t["tier"] == "E")
+        if not t["works"]:
+            expect("why", (t["error"], t["needs"]),
+                   (LOCKED, "a boot without lockdown=confidentiality"))
+    for what in ("lat", "map", "lat --tier=A") if secret else ():
+        status, _, said = after(g.wait_for("VU-SAID", 60), "VU-SAID").partition(" ")
+        if LOCKED not in said or status != "1":
+            raise Failed("%s, locked down: status %s: %s" % (what, status, said))
+
+
 def traced_inside(ctx, version, runs):
     g = guest(ctx, version, "vu.run=" + ",".join(runs))
     check = json.loads(after(g.wait_for("VU-CHECK", 120), "VU-CHECK"))
@@ -41,6 +62,9 @@ def traced_inside(ctx, version, runs):
     for t in check["tiers"]:
         expect("tier %s works" % t["tier"], t["works"], True)
     for r in runs:
+        if ":" not in r:
+            locked_down(g, r)
+            continue
         tier, how, turns = r.split(":")
         line = g.wait_for("VU-KVMLET", 120)
         line = g.wait_for("done queue", 60)
@@ -59,7 +83,8 @@ def inside_6_1(ctx):
 
 
 def inside_6_12(ctx):
-    return traced_inside(ctx, "6.12", ["A:kvm:300", "B:kvm:300", "C:write:300"])
+    return traced_inside(ctx, "6.12", ["A:kvm:300", "integrity", "B:kvm:300", "C:write:300",
+                                       "confidentiality"])
 
 
 # --- real monitors ---

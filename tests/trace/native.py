@@ -393,6 +393,19 @@ def record_and_report(ctx):
     expect("in order of time", times, sorted(times))
 
 
+def ended_in_the_midst(ctx):
+    """What was handed over before the end is in the file: nothing is missing, nor said to be."""
+    m = Machine(ctx, "--turns", "1000000", "--write", "--no-kvm")
+    file = ctx.path("trace.vut")
+    t = Trace(ctx.options.vu_trace, "record", "-o", file, "--buffer", "67108864", "-p", str(m.pid()))
+    m.vmm.tell("go")
+    wait_until("events in the file", lambda: os.path.getsize(file) > 1 << 20)
+    expect("status of record", t.end(signal.SIGINT, 30), 0)
+    if any(" lost" in line for line in t.lines):
+        raise Failed("\n".join(t.lines))
+    expect("losses", "lost" in run(ctx.options.vu_trace, "report", file), False)
+
+
 def chrome(ctx):
     """Valid JSON, every arrow whole and on a span, times monotonic, tracks named."""
     file = recorded(ctx)
@@ -711,7 +724,8 @@ def without_rights(ctx):
     s.end()
 
 
-CASES = [slow_handler, stopped_worker, flood, record_and_report, selected_of_files, chrome,
+CASES = [slow_handler, stopped_worker, flood, record_and_report, ended_in_the_midst,
+         selected_of_files, chrome,
          bad_files, full_disk, ends_by_itself, flight_recorder, stuck, stuck_evidence,
          stuck_untold, poke,
          tier_e, tier_e_lat, tier_e_foreign, without_rights, ports, memory, bursts, written,
