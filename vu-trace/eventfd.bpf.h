@@ -133,17 +133,48 @@ int BPF_PROG(fentry_signal_mask, struct eventfd_ctx *efd, unsigned int mask)
 
 /* --- B --- */
 
+/*
+ * A kprobe's arguments can be read by a helper only, which costs more than all else that
+ * is done for an eventfd of others: the first few are known by their open file, which an
+ * eventfd has one of as long as it lives.
+ */
+static __always_inline struct watch *watch_of_file(struct file *file, __u64 *efd)
+{
+	bool known = true;
+
+	for (int i = 0; i < WATCH_FEW; i++) {
+		struct few *f = &few[i];
+
+		*efd = f->ctx;
+		if (!*efd)
+			break;
+		if (f->at[0].file == (__u64)file || f->at[1].file == (__u64)file)
+			return &f->w;
+		known &= f->at[0].file || f->at[1].file;
+	}
+	if (known && !many)
+		return NULL;
+	*efd = (__u64)BPF_CORE_READ(file, private_data);
+	return watch_of(*efd);
+}
+
 SEC("?kprobe/eventfd_write")
 int BPF_KPROBE(kprobe_write, struct file *file, const char *buf)
 {
-	__u64 efd = (__u64)BPF_CORE_READ(file, private_data);
-	struct watch *w = watch_of(efd);
+	struct pt_regs *regs;
+	struct watch *w;
+	__u64 efd;
+	long nr;
 
-	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	long nr = SYSCALL_NUMBER(regs);
-
+	w = watch_of_file(file, &efd);
 	if (!w)
 		return 0;
+	if (!w->hint) {
+		on_signal(efd, w, user_value(buf), TIER_KPROBE, 0, OP_TIME, -1);
+		return 0;
+	}
+	regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	nr = SYSCALL_NUMBER(regs);
 	if (nr == NR_write || nr == NR_writev)
 		on_signal(efd, w, user_value(buf), TIER_KPROBE, 0, OP_SYSCALL, PARM1(regs));
 	else
@@ -151,38 +182,34 @@ int BPF_KPROBE(kprobe_write, struct file *file, const char *buf)
 	return 0;
 }
 
-/* The file a thread reads, until it has. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u32);
-	__type(value, __u64);
-} reading SEC(".maps");
-
 SEC("?kprobe/eventfd_read")
 int BPF_KPROBE(kprobe_read, struct kiocb *iocb)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
-	__u64 efd = (__u64)BPF_CORE_READ(iocb, ki_filp, private_data);
+	struct op *op;
+	__u64 efd;
 
-	if (watch_of(efd))
-		bpf_map_update_elem(&reading, &tid, &efd, BPF_ANY);
+	if (!watch_of_file(BPF_CORE_READ(iocb, ki_filp), &efd))
+		return 0;
+	op = task_op();
+	if (op)
+		op->reading = efd;
 	return 0;
 }
 
 SEC("?kretprobe/eventfd_read")
 int BPF_KRETPROBE(kretprobe_read, long ret)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
-	__u64 *efd = bpf_map_lookup_elem(&reading, &tid);
+	struct op *op = bpf_task_storage_get(&ops, bpf_get_current_task_btf(), 0, 0);
+	struct watch *w;
+	__u64 efd;
 
-	struct watch *w = efd ? watch_of(*efd) : NULL;
-
-	if (!efd)
+	if (!op || !op->reading)
 		return 0;
+	efd = op->reading;
+	op->reading = 0;
+	w = watch_of(efd);
 	if (w)
-		on_eventfd_read(*efd, w, ret, ~0ULL, TIER_KPROBE);
-	bpf_map_delete_elem(&reading, &tid);
+		on_eventfd_read(efd, w, ret, ~0ULL, TIER_KPROBE);
 	return 0;
 }
 

@@ -95,6 +95,7 @@ struct op {
 	__u64 passed; /* ... and the eventfd it brings */
 	__s32 written;	 /* fd of the system call that signals, with OP_SYSCALL */
 	__u64 signalling; /* the eventfd, while in eventfd_signal() */
+	__u64 reading; /* the eventfd, while in eventfd_read(): tier B */
 	__u8 role;
 	__u8 until; /* enum op_end */
 	__u8 pad[6];
