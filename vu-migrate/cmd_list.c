@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vu-migrate list: the back-ends of this host. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
+#include "base/rundir.h"
+#include "state/waiting.h"
 #include "vu-migrate/client.h"
 #include "vu-migrate/cmd.h"
 #include "vu-migrate/json.h"
@@ -114,6 +120,13 @@ struct list {
 	unsigned int n;
 };
 
+static void print_head(const struct list *l)
+{
+	if (!l->n)
+		printf("%-12s %-16s %-20s %7s %8s  %-9s %s\n", "TARGET", "DEVICE", "VM",
+		       "STARTED", "INFLIGHT", "STATE", "MOVABLE");
+}
+
 static void each(struct client *c, void *opaque)
 {
 	struct list *l = opaque;
@@ -121,9 +134,7 @@ static void each(struct client *c, void *opaque)
 	if (l->json) {
 		json_object_array_add(l->json, to_json(c));
 	} else if (c->info) {
-		if (!l->n)
-			printf("%-12s %-16s %-20s %7s %8s  %-9s %s\n", "TARGET", "DEVICE", "VM",
-			       "STARTED", "INFLIGHT", "STATE", "MOVABLE");
+		print_head(l);
 		print_line(c);
 	} else {
 		say("%s: %s", c->name, c->why);
@@ -131,11 +142,69 @@ static void each(struct client *c, void *opaque)
 	l->n++;
 }
 
+/* --- images that wait, where there is no back-end to ask --- */
+
+static struct json_object *waiting_to_json(const struct vu__waiting *w, const char *why)
+{
+	struct json_object *o = json_object_new_object();
+	char target[16], *obstacle = (char *)why;
+
+	snprintf(target, sizeof(target), "%d", (int)w->pid);
+	json_object_object_add(o, "target", json_object_new_string(target));
+	json_object_object_add(o, "pid", json_object_new_int(w->pid));
+	json_object_object_add(o, "name", json_object_new_string(w->device));
+	json_object_object_add(o, "socket", json_object_new_string(w->socket));
+	json_object_object_add(o, "state", json_object_new_string("restored"));
+	json_object_object_add(o, "image", json_object_new_string(w->image));
+	json_object_object_add(o, "movable", json_object_new_boolean(false));
+	json_object_object_add(o, "obstacles", strings(&obstacle, 1));
+	return o;
+}
+
+static void add_waiting(struct list *l, const struct vu__waiting *w)
+{
+	char why[400];
+
+	snprintf(why, sizeof(why), "image %s waits for its front-end%s%s", w->image,
+		 w->socket[0] ? " at " : "", w->socket);
+	if (l->json) {
+		json_object_array_add(l->json, waiting_to_json(w, why));
+	} else {
+		print_head(l);
+		printf("%-12d %-16s %-20s %7s %8s  %-9s %s\n", (int)w->pid, w->device, "-", "-",
+		       "-", "restored", why);
+	}
+	l->n++;
+}
+
+static void list_waiting(struct list *l)
+{
+	int fd = vu__run_dir() ? open(vu__run_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct vu__waiting w;
+	struct dirent *e;
+
+	if (!dir && fd >= 0)
+		close(fd);
+	while (dir && (e = readdir(dir))) {
+		int ret = vu__waiting_read(fd, e->d_name, &w);
+
+		if (!ret)
+			add_waiting(l, &w);
+		else if (ret == -ESRCH)
+			(void)unlinkat(fd, e->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static int run_list(int argc, char **argv)
 {
 	struct list l = {.json = globals.json ? json_object_new_array() : NULL};
 	int status = client_each(each, &l);
 
+	if (!status)
+		list_waiting(&l);
 	(void)argc;
 	(void)argv;
 	if (l.json)

@@ -6,6 +6,7 @@
 #include "state/restore.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -15,6 +16,7 @@
 #include "state/memfile.h"
 #include "state/obstacles.h"
 #include "state/snapshot.h"
+#include "state/waiting.h"
 
 struct restored {
 	struct vu__expect expect; /* first: d->expect points to it */
@@ -25,6 +27,7 @@ struct restored {
 	const VuDev *dev;
 	const VuDevIface *iface;
 	uint16_t max_queues;
+	struct vu__waiting note; /* for tools */
 	struct restored *next;
 };
 
@@ -91,6 +94,7 @@ void vu__restored_begin(struct vu__dev *d)
 	r = take_waiting(d->pub);
 	if (!r)
 		return;
+	vu__waiting_drop(&r->note);
 	r->loaded = false;
 	d->expect = &r->expect;
 }
@@ -111,6 +115,10 @@ void vu__restored_end(struct vu__dev *d)
 	r->dev = d->pub;
 	r->iface = d->pub->iface;
 	r->max_queues = d->pub->max_queues;
+	snprintf(r->note.device, sizeof(r->note.device), "%s", vu__snapshot_name(d));
+	snprintf(r->note.image, sizeof(r->note.image), "%s", r->expect.id);
+	snprintf(r->note.socket, sizeof(r->note.socket), "%s", r->path);
+	vu__waiting_note(&r->note);
 	pthread_mutex_lock(&lock);
 	r->next = waiting;
 	__atomic_store_n(&waiting, r, __ATOMIC_RELAXED);

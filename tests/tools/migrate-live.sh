@@ -164,9 +164,22 @@ run 0 "$m" checkpoint "$work/a" --resume && run 0 "$m" list && says "running"
 result $? "and resume"
 run 0 "$m" checkpoint "$work/a" --stop -o "$work/image" && kill_it c &&
     rm -f "$work/a" && serve e && run 0 "$m" restore "$work/e" "$work/image" &&
-    run 1 "$m" restore "$work/e" "$work/image" && complains "waits already" &&
-    ln "$work/e" "$work/a" && wait_for "$work/drive.log" again
-result $? "restored elsewhere, the front-end comes again"
+    run 1 "$m" restore "$work/e" "$work/image" && complains "waits already"
+result $? "restored elsewhere"
+for _ in $(seq 1000); do
+    ! ls "$work/run" | grep -q waiting || break
+    sleep 0.01
+done
+echo "start 1" > "$work/run/1-0123.waiting"
+sed "s/^start .*/start 1/" "$work/run/${pid[e]}"-*.waiting > "$work/run/${pid[e]}-bad.waiting"
+run 0 "$m" list && says "waits for its front-end at $work/e" && says restored &&
+    [ "$(grep -c waits "$work/out")" = 1 ] &&
+    run 0 "$m" list --json && says '"state": "restored"' && says "\"socket\": \"$work/e\"" &&
+    [ ! -e "$work/run/${pid[e]}-bad.waiting" ]
+result $? "list shows what waits, and forgets the dead"
+ln "$work/e" "$work/a" && wait_for "$work/drive.log" again && run 0 "$m" list &&
+    says "running" && ! grep -q waits "$work/out" && ! ls "$work/run" | grep -q "${pid[e]}-.*waiting"
+result $? "the front-end comes again"
 rest
 result $? "no request was lost or wrong: $(tail -n 1 "$work/drive.log")"
 kill_it e
