@@ -29,6 +29,7 @@
 
 #define PACKET_FDS 64u
 #define MAX_ROUNDS 1000u
+#define TOUCHED	   (512ull << 20) /* of the guest's memory, at most: the rest is sparse */
 
 static char dir[] = "/tmp/vu-bench.XXXXXX";
 static char run_dir[] = "/dev/shm/vu-bench.XXXXXX"; /* on tmpfs, as /run is */
@@ -261,6 +262,7 @@ static void measure(unsigned int queues, unsigned int rounds, uint64_t memory)
 	/* kick, call and err of each; memory, log, inflight region, socket, channel */
 	unsigned int nfds = 3 * queues + 5;
 	double prepare = 0, p50, p99, f50, f99;
+	uint64_t touched;
 	char other[80], pid[16];
 	const char *args[] = {"vu-migrate/vu-migrate", "handover", pid, other, "--json", NULL};
 	struct floor f;
@@ -271,7 +273,8 @@ static void measure(unsigned int queues, unsigned int rounds, uint64_t memory)
 	old = start_blk(main_sock, queues);
 	if (!disk_begin(&d, main_sock, queues, memory))
 		errno = 0, fail(d.error);
-	memset(vu_frontend_ptr(d.fe, memory / 2, memory / 2), 1, memory / 2);
+	touched = memory / 2 < TOUCHED ? memory / 2 : TOUCHED;
+	memset(vu_frontend_ptr(d.fe, memory / 2, touched), 1, touched);
 	floor_begin(&f, nfds);
 	for (unsigned int i = 0; i < rounds; i++) {
 		const char *said;
@@ -431,11 +434,40 @@ static void misbehave(pid_t blk)
 	}
 }
 
-/* Alone and beside three of those, in turns: requests, and the longest that one took. */
+/* As much of the processors, and nothing for the back-end to do. */
+static void burn(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		getppid();
+}
+
+static void begin_bad(pid_t bad[3], unsigned int how, pid_t blk)
+{
+	for (unsigned int k = 0; how && k < 3; k++) {
+		bad[k] = fork();
+		if (bad[k])
+			continue;
+		if (how == 1)
+			burn();
+		misbehave(blk);
+	}
+}
+
+static void end_bad(pid_t bad[3], unsigned int how)
+{
+	for (unsigned int k = 0; how && k < 3; k++) {
+		kill(bad[k], SIGKILL);
+		waitpid(bad[k], NULL, 0);
+	}
+}
+
+/* Alone, beside three that take processors, beside three of those, in turns. */
 static void measure_hostile(unsigned int rounds)
 {
-	static double quiet[2][MAX_ROUNDS];
-	double requests[2] = {0, 0};
+	static const char *const who[] = {"alone", "beside busy processes", "beside bad tools"};
+	static double quiet[3][MAX_ROUNDS];
+	double requests[3] = {0, 0, 0};
 	struct disk d;
 	pid_t blk;
 
@@ -443,30 +475,22 @@ static void measure_hostile(unsigned int rounds)
 	blk = start_blk(main_sock, 4);
 	if (!disk_begin(&d, main_sock, 4, 0))
 		errno = 0, fail(d.error);
-	for (unsigned int i = 0; i < 2 * rounds; i++) {
+	for (unsigned int i = 0; i < 3 * rounds; i++) {
 		uint64_t before = d.done;
 		pid_t bad[3];
 
-		for (unsigned int k = 0; i % 2 && k < 3; k++) {
-			bad[k] = fork();
-			if (!bad[k])
-				misbehave(blk);
-		}
+		begin_bad(bad, i % 3, blk);
 		d.quiet_ns = 0;
 		if (!disk_run(&d, 100))
 			errno = 0, fail(d.error);
-		quiet[i % 2][i / 2] = (double)d.quiet_ns / 1e6;
-		requests[i % 2] += (double)(d.done - before);
-		for (unsigned int k = 0; i % 2 && k < 3; k++) {
-			kill(bad[k], SIGKILL);
-			waitpid(bad[k], NULL, 0);
-		}
+		quiet[i % 3][i / 3] = (double)d.quiet_ns / 1e6;
+		requests[i % 3] += (double)(d.done - before);
+		end_bad(bad, i % 3);
 	}
-	printf("bad tools: %.0f requests a second without, %.0f beside them; the longest gap of a "
-	       "queue in 100 ms %.2f, %.2f ms and %.2f, %.2f ms\n", requests[0] * 10 / rounds,
-	       requests[1] * 10 / rounds, percentile(quiet[0], rounds, 50),
-	       percentile(quiet[0], rounds, 99), percentile(quiet[1], rounds, 50),
-	       percentile(quiet[1], rounds, 99));
+	for (unsigned int i = 0; i < 3; i++)
+		printf("%s: %.0f requests a second, the longest gap of a queue in 100 ms %.2f, "
+		       "%.2f ms\n", who[i], requests[i] * 10 / rounds,
+		       percentile(quiet[i], rounds, 50), percentile(quiet[i], rounds, 99));
 	kill(blk, SIGKILL);
 	waitpid(blk, NULL, 0);
 	disk_end(&d);
@@ -476,11 +500,14 @@ int main(int argc, char **argv)
 {
 	unsigned int rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 200;
 	uint64_t memory = (argc > 2 ? strtoull(argv[2], NULL, 10) : 1024) << 20;
+	const char *part = argc > 3 ? argv[3] : "all";
+	bool all = !strcmp(part, "all");
 	char command[100];
 	int fd;
 
 	if (!rounds || rounds > MAX_ROUNDS || memory < 64 << 20) {
-		fprintf(stderr, "Usage: handover-bench [ROUNDS [MiB]]\n");
+		fprintf(stderr, "Usage: handover-bench [ROUNDS [MiB [PART]]]\n"
+			"PART: a number of queues, restart, images, hostile, all\n");
 		return 2;
 	}
 	if (!mkdtemp(dir))
@@ -496,12 +523,16 @@ int main(int argc, char **argv)
 	close(fd);
 	printf("%u rounds, %llu MiB of memory; p50, p99\n", rounds,
 	       (unsigned long long)memory >> 20);
-	measure(1, rounds, memory);
-	measure(16, rounds, memory);
-	measure(64, rounds, memory);
-	measure_restart(16, rounds / 10 + 1, memory);
-	measure_images(rounds / 10 + 1);
-	measure_hostile(rounds / 10 + 1);
+	for (unsigned int queues = 1; queues <= 64; queues = queues == 1 ? 16 : queues * 4) {
+		if (all || strtoul(part, NULL, 10) == queues)
+			measure(queues, rounds, memory);
+	}
+	if (all || !strcmp(part, "restart"))
+		measure_restart(16, rounds / 10 + 1, memory);
+	if (all || !strcmp(part, "images"))
+		measure_images(rounds / 10 + 1);
+	if (all || !strcmp(part, "hostile"))
+		measure_hostile(rounds / 10 + 1);
 	snprintf(command, sizeof(command), "rm -rf %s %s", dir, run_dir);
 	return system(command) != 0;
 }
