@@ -2,6 +2,9 @@
 /* UTF-8 (RFC 3629).  Any thread. */
 #include "tools/utf8.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #define REPLACEMENT 0xfffd
 
 size_t utf8_get(const char *s, size_t len, uint32_t *ch)
@@ -47,4 +50,30 @@ size_t utf8_put(uint32_t ch, char *to)
 	to[2] = 0x80 | (ch >> 6 & 0x3f);
 	to[3] = 0x80 | (ch & 0x3f);
 	return 4;
+}
+
+uint32_t utf8_safe(uint32_t ch)
+{
+	bool control = ch < 0x20 || (ch >= 0x7f && ch < 0xa0) || (ch >= 0x202a && ch <= 0x202e);
+
+	return control ? '?' : ch;
+}
+
+const char *utf8_shown(const char *text)
+{
+	static _Thread_local char buffers[8][1024];
+	static _Thread_local unsigned int turn;
+	char *out = buffers[turn++ % 8];
+	size_t len = strlen(text), at = 0;
+
+	while (len && at + 4 < sizeof(buffers[0])) {
+		uint32_t ch;
+		size_t n = utf8_get(text, len, &ch);
+
+		at += utf8_put(utf8_safe(ch), out + at);
+		text += n;
+		len -= n;
+	}
+	out[at] = '\0';
+	return out;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/utf8.h"
 #include "vu-migrate/check.h"
 #include "vu-migrate/cmd.h"
 #include "vu-migrate/json.h"
@@ -46,13 +47,13 @@ static void print_finding(const struct finding *x, enum severity worst)
 	bool color = wants_color();
 
 	printf("%s%-8s%s %-24s %s\n", color ? colors[worst] : "", severity_names[worst],
-	       color ? "\033[0m" : "", x->id, x->what);
+	       color ? "\033[0m" : "", x->id, utf8_shown(x->what));
 	if (worst > FINE && *x->effect)
-		printf("%10seffect: %s\n", "", x->effect);
+		printf("%10seffect: %s\n", "", utf8_shown(x->effect));
 	if (worst > FINE && *x->fix)
-		printf("%10sfix: %s\n", "", x->fix);
+		printf("%10sfix: %s\n", "", utf8_shown(x->fix));
 	if (*x->evidence && (worst > FINE || globals.verbose))
-		printf("%10sevidence: %s\n", "", x->evidence);
+		printf("%10sevidence: %s\n", "", utf8_shown(x->evidence));
 }
 
 static const char *verdict_text(enum severity s)
@@ -123,7 +124,8 @@ static void print_tap(const struct report *r, unsigned int modes)
 		const struct finding *x = &r->findings[i];
 		enum severity worst = check_worst(x, modes);
 
-		printf("%sok %u - %s: %s\n", worst == BLOCKER ? "not " : "", i + 1, x->id, x->what);
+		printf("%sok %u - %s: %s\n", worst == BLOCKER ? "not " : "", i + 1, x->id,
+		       utf8_shown(x->what));
 		if (worst == FINE)
 			continue;
 		printf("# %s", severity_names[worst]);
@@ -131,7 +133,8 @@ static void print_tap(const struct report *r, unsigned int modes)
 			if (modes & FOR(m) && x->severity[m])
 				printf(" %s", mode_names[m]);
 		}
-		printf("\n# effect: %s\n# fix: %s\n# evidence: %s\n", x->effect, x->fix, x->evidence);
+		printf("\n# effect: %s\n# fix: %s\n# evidence: %s\n", utf8_shown(x->effect),
+		       utf8_shown(x->fix), utf8_shown(x->evidence));
 	}
 }
 

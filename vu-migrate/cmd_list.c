@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/rundir.h"
 #include "state/waiting.h"
+#include "tools/utf8.h"
 #include "vu-migrate/client.h"
 #include "vu-migrate/cmd.h"
 #include "vu-migrate/json.h"
@@ -58,8 +59,9 @@ static void print_line(const struct client *c)
 
 	vm_name(i->frontend_pid, vm, sizeof(vm));
 	snprintf(queues, sizeof(queues), "%u/%u", n.started, i->max_queues);
-	printf("%-12s %-16s %-20s %7s %8u  %-9s %s\n", c->name, i->name, vm, queues, n.in_flight,
-	       state_of(i), i->n_obstacles ? i->obstacles[0] : "yes");
+	printf("%-12s %-16s %-20s %7s %8u  %-9s %s\n", c->name, utf8_shown(i->name),
+	       utf8_shown(vm), queues, n.in_flight, state_of(i),
+	       i->n_obstacles ? utf8_shown(i->obstacles[0]) : "yes");
 }
 
 /* --- JSON --- */

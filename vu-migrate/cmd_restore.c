@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "state/memfile.h"
+#include "tools/utf8.h"
 #include "vu-migrate/client.h"
 #include "vu-migrate/cmd.h"
 #include "vu-migrate/file.h"
@@ -51,7 +52,7 @@ static void report(const struct client *c, const struct vu__snap *s)
 		json_print(o);
 	} else if (!globals.quiet) {
 		printf("%s: image %s of %s waits for its front-end\n", c->name, s->inventory.id,
-		       s->device.name);
+		       utf8_shown(s->device.name));
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "tools/utf8.h"
 #include "vu-migrate/cmd.h"
 #include "vu-migrate/file.h"
 #include "vu-migrate/json.h"
@@ -124,9 +125,10 @@ static void info_text(const char *path, const struct vu__snap *s, const struct i
 	show_bytes(memory_of(s), memory, sizeof(memory));
 	printf("%s: format version %u, %" PRIu64 " records, %" PRIu64 " bytes\n", path,
 	       in->r.version, in->r.records, in->r.at);
-	printf("  written  %s by %s %s on %s, id %s\n", when, s->inventory.writer,
-	       s->inventory.version, s->inventory.host, s->inventory.id);
-	printf("  device   %s, %s\n", s->device.name, show_moment(s->inventory.moment));
+	printf("  written  %s by %s %s on %s, id %s\n", when, utf8_shown(s->inventory.writer),
+	       utf8_shown(s->inventory.version), utf8_shown(s->inventory.host),
+	       utf8_shown(s->inventory.id));
+	printf("  device   %s, %s\n", utf8_shown(s->device.name), show_moment(s->inventory.moment));
 	printf("  queues   %u, %u started, %u enabled, %u requests in flight\n", s->nqueues,
 	       c.started, c.enabled, c.inflight);
 	printf("  memory   %u regions, %s (contents not included)\n", s->nregions, memory);

@@ -12,6 +12,7 @@
 
 #include "libvu/ext.h"
 #include "tools/complete.h"
+#include "tools/utf8.h"
 #include "vu-migrate/cmd.h"
 
 #define MAX_OPTIONS 128
@@ -33,7 +34,8 @@ static void vsay(const char *fmt, va_list ap)
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	fprintf(stderr, "vu-migrate: %s\n", text);
+	/* Some of it may have come from a file, or the other end of a socket. */
+	fprintf(stderr, "vu-migrate: %s\n", utf8_shown(text));
 }
 
 void say(const char *fmt, ...)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/utf8.h"
 #include "wire/msg.h"
 
 void show_time(uint64_t ns, char *text, size_t size)
@@ -124,24 +125,26 @@ static void show_inventory(const struct vu__snap *s)
 	char when[40];
 
 	show_time(s->inventory.time_ns, when, sizeof(when));
-	printf("image %s\n", s->inventory.id);
-	printf("  written %s by %s %s, process %u (%s) on %s\n", when, s->inventory.writer,
-	       s->inventory.version, s->inventory.pid, s->inventory.program,
-	       s->inventory.host);
+	printf("image %s\n", utf8_shown(s->inventory.id));
+	printf("  written %s by %s %s, process %u (%s) on %s\n", when,
+	       utf8_shown(s->inventory.writer), utf8_shown(s->inventory.version),
+	       s->inventory.pid, utf8_shown(s->inventory.program),
+	       utf8_shown(s->inventory.host));
 	printf("  back-end %s, requests %s\n", show_moment(s->inventory.moment),
 	       s->inventory.requests == VU__REQUESTS_DRAINED   ? "drained" :
 	       s->inventory.requests == VU__REQUESTS_IN_FLIGHT ? "in flight listed" :
 								 "unknown");
 	for (uint32_t i = 0; i < s->nnotes; i++)
-		printf("  %s: %s\n", s->notes[i].key, s->notes[i].value);
+		printf("  %s: %s\n", utf8_shown(s->notes[i].key), utf8_shown(s->notes[i].value));
 }
 
 static void show_device(const struct vu__snap *s)
 {
 	char bits[1200];
 
-	printf("device %s, %u queues, listening on %s\n", s->device.name, s->device.max_queues,
-	       s->device.socket[0] ? s->device.socket : "nothing");
+	printf("device %s, %u queues, listening on %s\n", utf8_shown(s->device.name),
+	       s->device.max_queues,
+	       s->device.socket[0] ? utf8_shown(s->device.socket) : "nothing");
 	show_features(s->device.features, bits, sizeof(bits));
 	printf("  features 0x%" PRIx64 ": %s\n", s->device.features, bits);
 	show_protocol_features(s->device.protocol_features, bits, sizeof(bits));
@@ -155,7 +158,7 @@ static void show_device(const struct vu__snap *s)
 static void show_file(const struct vu__snap_file *f)
 {
 	printf("%s (inode %" PRIu64 ", %" PRIu64 " bytes, pages of %" PRIu64 ")\n",
-	       f->name[0] ? f->name : "?", f->inode, f->size, f->page_size);
+	       f->name[0] ? utf8_shown(f->name) : "?", f->inode, f->size, f->page_size);
 }
 
 static void show_memory(const struct vu__snap *s)
@@ -212,7 +215,7 @@ static void show_queue(const struct vu__snap_queue *q)
 	show_notifier("err", &q->err);
 	puts("");
 	if (q->broken[0])
-		printf("  broken: %s\n", q->broken);
+		printf("  broken: %s\n", utf8_shown(q->broken));
 	show_inflight(q);
 }
 
@@ -230,8 +233,8 @@ static void show_rest(const struct vu__snap *s, bool with_blob)
 	}
 	if (!s->blob.present)
 		return;
-	printf("device state '%s' version %u, %" PRIu64 " bytes\n", s->blob.name,
-	       s->blob.version, s->blob.len);
+	printf("device state '%s' version %u, %" PRIu64 " bytes\n",
+	       utf8_shown(s->blob.name), s->blob.version, s->blob.len);
 	if (with_blob)
 		show_hex(s->blob.data, s->blob.len);
 }

@@ -67,7 +67,7 @@ unsigned int top_put_char(struct top_canvas *c, unsigned int row, unsigned int c
 	struct top_cell *cell = top_cell_at(c, row, col);
 	unsigned int width;
 
-	ch = top_char_safe(ch);
+	ch = utf8_safe(ch);
 	if (!c->utf8)
 		ch = plain(ch);
 	width = top_char_width(ch);
@@ -94,7 +94,7 @@ unsigned int top_put(struct top_canvas *c, unsigned int row, unsigned int col,
 		uint32_t ch;
 		size_t n = utf8_get(text, len, &ch);
 
-		if (col + top_char_width(top_char_safe(ch)) > end)
+		if (col + top_char_width(utf8_safe(ch)) > end)
 			break;
 		col = top_put_char(c, row, col, style, ch);
 		text += n;
@@ -157,7 +157,7 @@ static size_t line_length(const char *text, unsigned int width, bool *all)
 
 		if (ch == ' ')
 			space = i;
-		w += top_char_width(top_char_safe(ch));
+		w += top_char_width(utf8_safe(ch));
 		if (w > width)
 			return space ? space : i ? i : n;
 		i += n;

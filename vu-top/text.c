@@ -45,13 +45,6 @@ unsigned int top_char_width(uint32_t ch)
 	return within(ch, wide, VU_ARRAY_SIZE(wide)) ? 2 : 1;
 }
 
-uint32_t top_char_safe(uint32_t ch)
-{
-	bool control = ch < 0x20 || (ch >= 0x7f && ch < 0xa0) || (ch >= 0x202a && ch <= 0x202e);
-
-	return control ? '?' : ch;
-}
-
 size_t top_plain(const char *text)
 {
 	size_t n = 0;
@@ -70,7 +63,7 @@ void top_put_safe(const char *text, FILE *to)
 		uint32_t ch;
 		size_t n = utf8_get(text, len, &ch);
 
-		fwrite(out, 1, utf8_put(top_char_safe(ch), out), to);
+		fwrite(out, 1, utf8_put(utf8_safe(ch), out), to);
 		text += n;
 		len -= n;
 	}
@@ -86,7 +79,7 @@ unsigned int top_text_width(const char *s)
 		uint32_t ch;
 		size_t n = utf8_get(s, len, &ch);
 
-		width += top_char_width(top_char_safe(ch));
+		width += top_char_width(utf8_safe(ch));
 		s += n;
 		len -= n;
 	}

@@ -37,9 +37,6 @@ unsigned int top_char_width(uint32_t ch);
 /* ... and a text. */
 unsigned int top_text_width(const char *s);
 
-/* What a terminal would act upon, or cannot show, becomes '?'. */
-uint32_t top_char_safe(uint32_t ch);
-
 /*
  * Short forms, at most 6 characters: "0", "12.3k", "1.05Mi"; "350us", "1.20s", "4m05s",
  * "3d04h"; "-" if not known.

@@ -35,7 +35,7 @@ void top_write_safe(struct top_writer *w, const char *text)
 		uint32_t ch;
 		size_t n = utf8_get(text, len, &ch);
 
-		top_write(w, out, utf8_put(top_char_safe(ch), out));
+		top_write(w, out, utf8_put(utf8_safe(ch), out));
 		text += n;
 		len -= n;
 	}

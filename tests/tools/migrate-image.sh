@@ -57,6 +57,13 @@ result $? "info as JSON"
 run 0 "$m" show "$image" && says "3 in flight: 0 64 127" && says "INDIRECT_DESC EVENT_IDX" &&
     says "vm: web-1" && ! says "73 74 61 74 65"
 result $? "show"
+# What a terminal would act upon, in names that somebody else chose.
+sed -e 's/"host": "node-1"/"host": "node\\u001b[31m\\n-1"/; s/"name": "blk"/"name": "b\\u009blk"/
+    s|"/memfd:mem|"/memfd:m\\u0007em|' "$json" > "$work/evil.json"
+run 0 "$m" encode "$work/evil.json" -o "$work/evil.vui" &&
+    run 0 "$m" info "$work/evil.vui" && says 'on node?[31m?-1' && says 'b?lk' &&
+    run 0 "$m" show "$work/evil.vui" && says 'on node?[31m?-1' && says 'memfd:m?em'
+result $? "a terminal is told nothing by an image"
 run 0 "$m" show --blob "$image" && says "73 74 61 74 65"
 result $? "show the device's state"
 run 0 "$m" show --json "$image" && says '"queue 1": {' && says '"note vm": {'

@@ -174,8 +174,8 @@ static void test_utf8(void **state)
 	assert_int_equal(ch, 0xfffd);
 	assert_int_equal(top_text_width("\xe6\x9c\xba" "a"), 3);
 	assert_int_equal(top_text_width("e\xcc\x81"), 1);
-	assert_int_equal(top_char_safe(0x1b), '?');
-	assert_int_equal(top_char_safe(0x9b), '?');
+	assert_int_equal(utf8_safe(0x1b), '?');
+	assert_int_equal(utf8_safe(0x9b), '?');
 }
 
 /* --- canvases --- */
