@@ -173,8 +173,9 @@ static void add_waiting(struct list *l, const struct vu__waiting *w)
 		json_object_array_add(l->json, waiting_to_json(w, why));
 	} else {
 		print_head(l);
-		printf("%-12d %-16s %-20s %7s %8s  %-9s %s\n", (int)w->pid, w->device, "-", "-",
-		       "-", "restored", why);
+		printf("%-12d %-16s %-20s %7s %8s  %-9s %s\n", (int)w->pid,
+		       utf8_shown(w->device), "-", "-",
+		       "-", "restored", utf8_shown(why));
 	}
 	l->n++;
 }
