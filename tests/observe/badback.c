@@ -101,6 +101,7 @@ static void on_kick(VuDev *dev, int qidx)
 {
 	struct backend *b = backend_of(dev);
 	VuVirtq *vq = vu_get_queue(dev, qidx);
+	uint16_t n;
 
 	switch (b->bad) {
 	case BAD_SLEEP:
@@ -118,9 +119,15 @@ static void on_kick(VuDev *dev, int qidx)
 			complete(b, vq, ~0u);
 		return;
 	case BAD_LEAVE_OFF:
-		/* Not more than that kick was for: what comes later is to be left. */
+		/*
+		 * Not more than that kick was for, what comes later is to be left; and not
+		 * before there is anything, as when the queue has just started.
+		 */
+		n = le16toh(vq->vring.avail->idx) - vq->last_avail_idx;
+		if (!n)
+			return;
 		vu_queue_set_notification(dev, vq, 0);
-		complete(b, vq, (uint16_t)(le16toh(vq->vring.avail->idx) - vq->last_avail_idx));
+		complete(b, vq, n);
 		return;
 	case BAD_SLOW:
 		while (complete(b, vq, 1))
