@@ -96,6 +96,9 @@ class Context:
         return {int(d["target"].split("-")[0]): d
                 for d in json.loads(self.migrate("list", "--json"))}
 
+    def states(self):
+        return [d["state"] for d in json.loads(self.migrate("list", "--json"))]
+
     @staticmethod
     def note(words):
         print("#   " + words)
@@ -360,12 +363,12 @@ def checkpoint_and_restore(ctx, *options):
         old.end(signal.SIGKILL)
         new = ctx.backend(ctx.new_sock(), "--num-queues=2", "--threads", plain=i % 2 == 1)
         ctx.migrate("restore", new.sock, image)
-        wait("the tool to leave", 10, lambda: not ctx.devices())
+        wait("the tool to leave", 10, lambda: ctx.states() == ["restored"])
         os.unlink(place)
         move_in(ctx, new, place)
         if wait_progress(ctx) != new.proc.pid:
             raise Failed("another one serves")
-        if "restored" in [d["state"] for d in ctx.devices().values()]:
+        if "restored" in ctx.states():
             raise Failed("the image was not used")
         check_results(g)
         old = new
