@@ -160,7 +160,8 @@ def seabios(ctx):
     reads = sum(e["value"] for e in events if e["event"] == "read")
     if not kicks:
         raise Failed("no kick seen:\n" + "\n".join(t.lines[-20:]))
-    expect("kicks, as read by the back-end", reads, kicks)
+    # One may have been there before it was known whose eventfd that is.
+    expect("kicks, as read by the back-end", reads - kicks in (0, 1), True)
     expect("kicks, as stored by the guest", notified, kicks)
     # One more for the boot sector itself.
     expect("kicks, as requested by the guest", kicks, BOOT_READS + 1)
