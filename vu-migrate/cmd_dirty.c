@@ -29,6 +29,7 @@
 static uint64_t duration_ms = 10000, interval_ms = 1000;
 static uint64_t bandwidth = 128u << 20, downtime_ms = 300, device_ms = 10;
 static const char *monitor;
+static bool csv;
 
 static double now(void)
 {
@@ -214,15 +215,6 @@ static void add_guest(struct est_curve *c, double one, double five)
 
 /* --- reporting --- */
 
-double dirty_memory(const struct vu__snap *s)
-{
-	double sum = 0;
-
-	for (uint32_t i = 0; i < s->nregions; i++)
-		sum += (double)s->regions[i].size;
-	return sum;
-}
-
 static const char *human(double bytes, char text[24])
 {
 	show_bytes((uint64_t)bytes, text, 24);
@@ -234,6 +226,13 @@ static void print_live(const struct client *c, const struct dirty_watch *w, uint
 {
 	char rate[24], unique[24];
 
+	if (csv) {
+		printf("%.3f,%.0f,%.0f\n", w->pages.now - w->pages.began,
+		       (double)writes * PAGE_BYTES / seconds,
+		       (double)w->pages.unique * PAGE_BYTES);
+		fflush(stdout);
+		return;
+	}
 	printf("%s: %s/s written, %s touched in %.0f s\n", c->name,
 	       human((double)writes * PAGE_BYTES / seconds, rate),
 	       human((double)w->pages.unique * PAGE_BYTES, unique),
@@ -314,7 +313,7 @@ static void report_text(const struct dirty_watch *w, const struct outcome *out)
 	       human((double)pages_hot(p) * PAGE_BYTES, bytes),
 	       p->unique ? (double)p->writes / (double)p->unique : 0);
 	print_shares(w);
-	print_plan(plan, dirty_memory(&w->snap));
+	print_plan(plan, (double)vu__snap_memory(&w->snap));
 	if (*advice(plan))
 		puts(advice(plan));
 }
@@ -362,7 +361,7 @@ static void report_json(const struct client *client, const struct dirty_watch *w
 	json_object_object_add(o, "target", json_object_new_string(client->name));
 	json_object_object_add(o, "seconds", json_object_new_double(p->now - p->began));
 	json_object_object_add(o, "memory_bytes",
-			       json_object_new_int64((int64_t)dirty_memory(&w->snap)));
+			       json_object_new_uint64(vu__snap_memory(&w->snap)));
 	json_object_object_add(o, "pages_written", json_object_new_int64((int64_t)p->writes));
 	json_object_object_add(o, "pages_touched", json_object_new_int64((int64_t)p->unique));
 	json_object_object_add(o, "pages_hot", json_object_new_int64((int64_t)pages_hot(p)));
@@ -420,9 +419,12 @@ static int measure_and_report(struct client *c, struct dirty_watch *w)
 {
 	struct outcome out;
 	double one = 0, five = 0;
-	int status = dirty_measure(c, w, (double)duration_ms / 1e3,
-				   !globals.json && !globals.quiet);
+	int status;
 
+	if (csv)
+		puts("seconds,written_bytes_per_second,touched_bytes");
+	status = dirty_measure(c, w, (double)duration_ms / 1e3,
+			       csv || (!globals.json && !globals.quiet));
 	if (status)
 		return status;
 	pages_curve(&w->pages, &out.own);
@@ -432,11 +434,11 @@ static int measure_and_report(struct client *c, struct dirty_watch *w)
 			return EXIT_NEGATIVE;
 		add_guest(&out.all, one, five);
 	}
-	est_make(&out.all, dirty_memory(&w->snap), (double)bandwidth, (double)downtime_ms / 1e3,
-		 (double)device_ms / 1e3, &out.plan);
+	est_make(&out.all, (double)vu__snap_memory(&w->snap), (double)bandwidth,
+		 (double)downtime_ms / 1e3, (double)device_ms / 1e3, &out.plan);
 	if (globals.json) {
 		report_json(c, w, &out);
-	} else {
+	} else if (!csv) {
 		report_text(w, &out);
 	}
 	return out.plan.verdict == EST_NEVER ? EXIT_NEGATIVE :
@@ -452,6 +454,10 @@ static int run_dirty(int argc, char **argv)
 	(void)argc;
 	if (!bandwidth || !duration_ms || !interval_ms) {
 		say("dirty: bandwidth, duration and interval are more than nothing");
+		return EXIT_USAGE;
+	}
+	if (csv && globals.json) {
+		say("dirty: either --csv or --json");
 		return EXIT_USAGE;
 	}
 	status = client_open(&c, argv[0], false);
@@ -474,6 +480,8 @@ static const struct opt opts[] = {
 	 &device_ms},
 	{"qmp", 0, "SOCKET", "ask QEMU's monitor there what the guest writes, too", opt_text,
 	 &monitor},
+	{"csv", 0, NULL, "print a line of numbers each interval, and nothing else", opt_flag,
+	 &csv},
 	{0},
 };
 

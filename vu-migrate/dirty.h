@@ -20,9 +20,6 @@ struct dirty_watch {
 /* Looks for so long; @live: says so meanwhile.  0 or the exit status after saying why. */
 int dirty_measure(struct client *c, struct dirty_watch *w, double seconds, bool live);
 
-/* Bytes of all regions. */
-double dirty_memory(const struct vu__snap *s);
-
 /* Ends with the client's connection; also after a failure. */
 void dirty_end(struct dirty_watch *w);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/fd.h"
 #include "state/memfile.h"
@@ -109,6 +110,7 @@ static int look(struct facts *f, struct vu__snap *s)
 	struct client *c = &f->client;
 	int64_t begin = vu__now_ms();
 	Vu__Control__Reply *reply;
+	struct statvfs v;
 	int err;
 
 	reply = save(c, 0, &err);
@@ -117,6 +119,7 @@ static int look(struct facts *f, struct vu__snap *s)
 	f->save_seconds = (double)(vu__now_ms() - begin) / 1e3;
 	f->pause_seconds = (double)reply->saved->pause_ns / 1e9;
 	f->image_bytes = reply->saved->bytes;
+	f->room = statvfs(".", &v) ? UINT64_MAX : (uint64_t)v.f_bavail * v.f_frsize;
 	vu__control__reply__free_unpacked(reply, NULL);
 	return vu__memfile_read(c->got_fd, s, c->why, sizeof(c->why));
 }
@@ -143,7 +146,7 @@ static int measure(struct facts *f, const struct how *how)
 
 	if (!status) {
 		pages_curve(&w.pages, &f->curve);
-		est_make(&f->curve, dirty_memory(&f->snap), how->bandwidth, how->downtime,
+		est_make(&f->curve, (double)vu__snap_memory(&f->snap), how->bandwidth, how->downtime,
 			 f->pause_seconds + f->save_seconds, &f->plan);
 		f->measured = true;
 	}

@@ -38,6 +38,7 @@ struct facts {
 	struct vu__snap snap;
 	struct vu__snap later; /* FROM_CONTROL: the same a moment later */
 	uint64_t image_bytes;
+	uint64_t room; /* FROM_CONTROL: bytes for it in the directory we are in */
 	double save_seconds, pause_seconds;
 
 	/* Trials; some only with --deep. */

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "vu-migrate/check.h"
-#include "vu-migrate/dirty.h"
 #include "vu-migrate/show.h"
 
 /* --- 3: memory --- */
@@ -15,7 +14,7 @@ static void rule_files(struct report *r)
 	char size[24];
 	uint64_t huge = 0;
 
-	show_bytes((uint64_t)dirty_memory(s), size, sizeof(size));
+	show_bytes(vu__snap_memory(s), size, sizeof(size));
 	for (uint32_t i = 0; i < s->nregions; i++) {
 		const struct vu__snap_region *g = &s->regions[i];
 

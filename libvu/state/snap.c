@@ -177,3 +177,12 @@ int vu__snap_check(const struct vu__snap *s, char *why, size_t why_size)
 		ret = check_shared(&c, &s->log, "a dirty log");
 	return ret;
 }
+
+uint64_t vu__snap_memory(const struct vu__snap *s)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < s->nregions; i++)
+		sum += s->regions[i].size;
+	return sum;
+}

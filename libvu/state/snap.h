@@ -135,6 +135,9 @@ struct vu__snap {
 	uint32_t nnotes;
 };
 
+/* Bytes of guest memory in it. */
+uint64_t vu__snap_memory(const struct vu__snap *s);
+
 /* Releases what @s points to and clears it. */
 void vu__snap_release(struct vu__snap *s);
 

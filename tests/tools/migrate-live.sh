@@ -86,6 +86,13 @@ run 1 "$m" dirty "$work/a" -d 0.5 --bandwidth=1K --downtime=10ms && says "NEVER"
 result $? "it never converges at 1 KiB/s"
 run 0 "$m" dirty "$work/a" -d 0.5 --bandwidth=100G --json && says '"verdict": "CONVERGES"'
 result $? "it does at 100 GiB/s"
+run 0 "$m" dirty "$work/a" -d 0.5 -i 0.1 --bandwidth=100G --csv &&
+    says "seconds,written_bytes_per_second,touched_bytes" &&
+    [ "$(grep -c -E '^0\.[0-9]{3},[1-9][0-9]*,[1-9][0-9]*$' "$work/out")" -ge 3 ] &&
+    [ "$(grep -v -c -E '^[0-9.,]+$' "$work/out")" = 1 ]
+result $? "it says so in columns"
+run 2 "$m" dirty "$work/a" --csv --json && complains "either --csv or --json"
+result $? "in columns or as JSON"
 
 # --- images ---
 "$m" checkpoint "$work/a" --with-inflight -z -o - 2> "$work/err" | "$m" verify - > "$work/out" &&
