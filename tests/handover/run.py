@@ -491,18 +491,26 @@ CASES = [handover_one_queue, handover_four_queues_with_threads, killed_at_each_s
          a_stale_image_is_refused, stopped_and_resumed, suspended_machine_elsewhere,
          through_a_pipe]
 CASES += estimate.CASES
+# On the newer one, if all are not to be on both.
+CASES_10 = [handover_one_queue, checkpoint_in_flight]
 
 
 def qemus(options):
     found = []
     if options.qemu in (None, "7"):
         found.append(("QEMU 7.2", ["qemu-system-x86_64"]))
-    if options.qemu == "10":
+    if options.qemu in (None, "10"):
         root = os.path.join(options.assets, "qemu10/usr")
         found.append(("QEMU 10", [os.path.join(root, "bin/qemu-system-x86_64"),
                                   "-L", os.path.join(root, "share/qemu"),
                                   "-L", os.path.join(root, "share/seabios")]))
     return found
+
+
+def wanted(options, version, case):
+    if options.cases and case.__name__ not in options.cases:
+        return False
+    return options.qemu or LONG or (version == "QEMU 10") == (case in CASES_10)
 
 
 def main():
@@ -519,7 +527,7 @@ def main():
         ("%s: %s" % (version, case.__name__), case,
          lambda workdir, qemu=qemu, version=version: Context(options, qemu, version, workdir))
         for version, qemu in qemus(options) for case in CASES
-        if not options.cases or case.__name__ in options.cases], options.jobs)
+        if wanted(options, version, case)], options.jobs)
 
 
 sys.exit(main())
