@@ -1,45 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The driver's side of a split virtqueue (virtio 1.2, "Split Virtqueues", "Driver"),
- * written on its own: it shares nothing with the device's side.
+ * The driver's side of a virtqueue: what split and packed ones have in common.  Written on
+ * its own: it shares nothing with the device's side.  The front-end's thread; submit,
+ * kick, wait and reap may run in another.
  */
 #include <errno.h>
-#include <endian.h>
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <linux/virtio_ring.h>
 
 #include "base/fd.h"
 #include "base/sys.h"
-#include "frontend/fe.h"
+#include "frontend/queue.h"
 
-#define NO_DESC 0xffff
 #define RING_ALIGN 4096ULL
+#define MAX_NUM	   32768u
 
-struct vu_frontend_queue {
-	struct vu_frontend *fe;
-	struct vu_frontend_queue *next;
-	struct vu_frontend_ring ring;
-	unsigned int idx;
-	uint64_t gpa;
-	int kick_fd, call_fd, err_fd;
-	unsigned int flags; /* of the start */
-	bool event_idx;
-	bool want_calls;
-	bool running;
-	uint16_t base; /* where the device begins */
-	uint16_t avail_idx, kicked_idx, used_idx;
-	uint16_t free_head; /* a list through our own next[] */
-	unsigned int nfree, outstanding;
-	uint16_t *next_of;
-	uint16_t *chain_len; /* descriptors of the chain at a head, 0: not out */
-	uint64_t *tokens;
-	uint64_t indirect_gpa;
-	unsigned int indirect_max;
-};
-
+/* As a split ring needs it; a packed one has as many descriptors and needs less. */
 uint64_t vu_frontend_queue_bytes(unsigned int num)
 {
 	uint64_t desc = 16ULL * num, avail = 6 + 2ULL * num, used = 6 + 8ULL * num;
@@ -48,9 +26,41 @@ uint64_t vu_frontend_queue_bytes(unsigned int num)
 	return (avail + used + RING_ALIGN - 1) & ~(RING_ALIGN - 1);
 }
 
-static uint64_t used_offset(unsigned int num)
+uint8_t *vu__fe_driver_area(const struct vu_frontend_queue *q)
 {
-	return (16ULL * num + 6 + 2ULL * num + RING_ALIGN - 1) & ~(RING_ALIGN - 1);
+	return q->mem + 16ULL * q->ring.num;
+}
+
+uint8_t *vu__fe_device_area(const struct vu_frontend_queue *q)
+{
+	unsigned int num = q->ring.num;
+
+	return q->mem + ((16ULL * num + 6 + 2ULL * num + RING_ALIGN - 1) & ~(RING_ALIGN - 1));
+}
+
+void vu__fe_fence(void)
+{
+#ifdef __SANITIZE_THREAD__
+	static unsigned int order;
+
+	__atomic_fetch_add(&order, 0, __ATOMIC_SEQ_CST);
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+void *vu__fe_table(struct vu_frontend_queue *q, uint16_t id, unsigned int n, uint64_t *gpa)
+{
+	*gpa = q->indirect_gpa + 16ULL * q->indirect_max * id;
+	return vu_frontend_ptr(q->fe, *gpa, 16ULL * n);
+}
+
+uint16_t vu__fe_take_id(struct vu_frontend_queue *q)
+{
+	uint16_t id = q->free_id;
+
+	q->free_id = q->next_of[id];
+	return id;
 }
 
 static void close_fds(struct vu_frontend_queue *q)
@@ -83,36 +93,36 @@ void vu__fe_free_queues(struct vu_frontend *fe)
 	}
 }
 
-static void free_all(struct vu_frontend_queue *q)
+/* Before anything is negotiated it is what it was. */
+static const struct vu__fe_format *format_of(const struct vu_frontend_queue *q)
 {
-	for (unsigned int i = 0; i < q->ring.num; i++) {
-		q->next_of[i] = i + 1 < q->ring.num ? i + 1 : NO_DESC;
-		q->chain_len[i] = 0;
-	}
-	q->free_head = 0;
-	q->nfree = q->ring.num;
-	q->outstanding = 0;
+	if (!q->fe->features && q->format)
+		return q->format;
+	return vu__has_bit(q->fe->features, VU__F_RING_PACKED) ? &vu__fe_packed : &vu__fe_split;
 }
 
-static void place(struct vu_frontend_queue *q, uint8_t *mem, unsigned int num)
+/* False: not in that format. */
+static bool fits(const struct vu__fe_format *format, unsigned int num)
 {
-	struct vu_frontend_ring *r = &q->ring;
+	return num && num <= MAX_NUM && (format == &vu__fe_packed || vu__is_pow2(num));
+}
 
-	r->num = num;
-	r->desc = (struct vring_desc *)mem;
-	r->avail = (struct vring_avail *)(mem + 16ULL * num);
-	r->used = (struct vring_used *)(mem + used_offset(num));
-	r->used_event = &r->avail->ring[num];
-	r->avail_event = (uint16_t *)(void *)&r->used->ring[num];
+static int alloc_ids(struct vu_frontend_queue *q, unsigned int num)
+{
+	q->next_of = calloc(num, sizeof(*q->next_of));
+	q->chain_len = calloc(num, sizeof(*q->chain_len));
+	q->tokens = calloc(num, sizeof(*q->tokens));
+	return q->next_of && q->chain_len && q->tokens ? 0 : -ENOMEM;
 }
 
 struct vu_frontend_queue *vu_frontend_queue_new(struct vu_frontend *fe, unsigned int idx,
 						unsigned int num, uint64_t gpa)
 {
 	uint8_t *mem = vu_frontend_ptr(fe, gpa, vu_frontend_queue_bytes(num));
+	bool packed = vu__has_bit(fe->features, VU__F_RING_PACKED);
 	struct vu_frontend_queue *q;
 
-	if (!mem || !vu__is_pow2(num) || num > 32768 || gpa % RING_ALIGN) {
+	if (!mem || !fits(packed ? &vu__fe_packed : &vu__fe_split, num) || gpa % RING_ALIGN) {
 		vu__fe_fail(fe, -EINVAL, "queue %u: a ring of %u entries at 0x%llx", idx, num,
 			    (unsigned long long)gpa);
 		errno = EINVAL;
@@ -124,35 +134,52 @@ struct vu_frontend_queue *vu_frontend_queue_new(struct vu_frontend *fe, unsigned
 	q->fe = fe;
 	q->idx = idx;
 	q->gpa = gpa;
+	q->mem = mem;
+	q->ring.num = num;
 	q->kick_fd = q->call_fd = q->err_fd = -1;
 	q->want_calls = true;
-	q->next_of = calloc(num, sizeof(*q->next_of));
-	q->chain_len = calloc(num, sizeof(*q->chain_len));
-	q->tokens = calloc(num, sizeof(*q->tokens));
-	if (!q->next_of || !q->chain_len || !q->tokens) {
+	if (alloc_ids(q, num)) {
 		queue_free(q);
 		errno = ENOMEM;
 		return NULL;
 	}
-	place(q, mem, num);
 	vu_frontend_queue_reset(q);
 	q->next = fe->queues;
 	fe->queues = q;
 	return q;
 }
 
+static void free_all(struct vu_frontend_queue *q)
+{
+	for (unsigned int i = 0; i < q->ring.num; i++) {
+		q->next_of[i] = i + 1 < q->ring.num ? i + 1 : VU__FE_NO_ID;
+		q->chain_len[i] = 0;
+	}
+	q->free_id = 0;
+	q->nfree = q->ring.num;
+	q->outstanding = 0;
+}
+
 void vu_frontend_queue_reset(struct vu_frontend_queue *q)
 {
-	memset(q->ring.desc, 0, vu_frontend_queue_bytes(q->ring.num));
-	q->base = q->avail_idx = q->kicked_idx = q->used_idx = 0;
+	const struct vu__fe_format *format = format_of(q);
+
+	/* A size that is not for it: starting says so. */
+	if (!q->format || fits(format, q->ring.num))
+		q->format = format;
+	memset(q->mem, 0, vu_frontend_queue_bytes(q->ring.num));
+	q->ring = (struct vu_frontend_ring){.num = q->ring.num};
+	q->base = q->format->first_base;
+	q->fresh = true;
 	free_all(q);
+	q->format->reset(q);
 }
 
 /* How messages name a place in the ring. */
-static uint64_t address_of(const struct vu_frontend_queue *q, const void *p)
+static uint64_t address_of(const struct vu_frontend_queue *q, const uint8_t *p)
 {
 	if (vu__has_bit(q->fe->protocol_features, VU__PF_GPA_ADDRESSES))
-		return q->gpa + ((const uint8_t *)p - (const uint8_t *)q->ring.desc);
+		return q->gpa + (p - q->mem);
 	return (uintptr_t)p;
 }
 
@@ -160,7 +187,7 @@ void vu__fe_restore_bases(struct vu_frontend *fe)
 {
 	for (struct vu_frontend_queue *q = fe->queues; q; q = q->next) {
 		if (q->running)
-			q->base = le16toh(q->ring.used->idx);
+			q->base = q->format->base_left(q);
 		q->running = false;
 	}
 }
@@ -180,22 +207,45 @@ static int make_fds(struct vu_frontend_queue *q)
 	return 0;
 }
 
+/* The ring's format is what is negotiated now; it changes only while nobody has used it. */
+static int settle_format(struct vu_frontend_queue *q)
+{
+	const struct vu__fe_format *format = format_of(q);
+
+	if (format == q->format)
+		return 0;
+	if (!fits(format, q->ring.num))
+		return vu__fe_fail(q->fe, -EINVAL, "queue %u: a %s ring of %u entries", q->idx,
+				   format->name, q->ring.num);
+	if (!q->fresh)
+		return vu__fe_fail(q->fe, -EINVAL,
+				   "queue %u is in use as a %s ring, %s ones were negotiated",
+				   q->idx, q->format->name, format->name);
+	vu_frontend_queue_reset(q);
+	return 0;
+}
+
 int vu_frontend_queue_start(struct vu_frontend_queue *q, unsigned int flags)
 {
 	struct vu_frontend *fe = q->fe;
 	int ret;
 
 	q->flags = flags;
-	q->event_idx = vu__has_bit(fe->features, VU__F_EVENT_IDX);
-	ret = make_fds(q);
+	ret = settle_format(q);
 	if (!ret)
-		ret = vu_frontend_set_vring_num(fe, q->idx, q->ring.num);
+		ret = make_fds(q);
+	if (ret)
+		return ret;
+	q->event_idx = vu__has_bit(fe->features, VU__F_EVENT_IDX);
+	if (q->format->starting)
+		q->format->starting(q);
+	ret = vu_frontend_set_vring_num(fe, q->idx, q->ring.num);
 	if (!ret)
 		ret = vu_frontend_set_vring_base(fe, q->idx, q->base);
 	if (!ret)
-		ret = vu_frontend_set_vring_addr(fe, q->idx, 0, address_of(q, q->ring.desc),
-						 address_of(q, q->ring.used),
-						 address_of(q, q->ring.avail), 0);
+		ret = vu_frontend_set_vring_addr(fe, q->idx, 0, address_of(q, q->mem),
+						 address_of(q, vu__fe_device_area(q)),
+						 address_of(q, vu__fe_driver_area(q)), 0);
 	if (!ret)
 		ret = vu_frontend_set_vring_call(fe, q->idx, q->call_fd);
 	if (!ret)
@@ -243,121 +293,21 @@ void vu_frontend_use_indirect(struct vu_frontend_queue *q, uint64_t gpa, unsigne
 	q->indirect_max = max;
 }
 
-static void write_desc(struct vring_desc *d, const struct vu_frontend_buf *buf, bool more,
-		       uint16_t next)
-{
-	d->addr = htole64(buf->gpa);
-	d->len = htole32(buf->len);
-	d->flags = htole16((buf->write ? VRING_DESC_F_WRITE : 0) |
-			   (more ? VRING_DESC_F_NEXT : 0));
-	d->next = htole16(next);
-}
-
-/* Takes a descriptor from the list of free ones; there is one. */
-static uint16_t take_desc(struct vu_frontend_queue *q)
-{
-	uint16_t i = q->free_head;
-
-	q->free_head = q->next_of[i];
-	q->nfree--;
-	return i;
-}
-
-static uint16_t build_direct(struct vu_frontend_queue *q, const struct vu_frontend_buf *bufs,
-			     unsigned int n)
-{
-	uint16_t head = take_desc(q), at = head;
-
-	for (unsigned int i = 0; i < n; i++) {
-		bool more = i + 1 < n;
-		uint16_t next = more ? take_desc(q) : 0;
-
-		write_desc(&q->ring.desc[at], &bufs[i], more, next);
-		/* Ours to follow when it comes back; the ring's may have been changed. */
-		q->next_of[at] = more ? next : NO_DESC;
-		at = next;
-	}
-	q->chain_len[head] = n;
-	return head;
-}
-
-static int build_indirect(struct vu_frontend_queue *q, const struct vu_frontend_buf *bufs,
-			  unsigned int n, uint16_t *head)
-{
-	uint64_t bytes = 16ULL * n, table_gpa;
-	struct vring_desc *table;
-
-	table_gpa = q->indirect_gpa + 16ULL * q->indirect_max * q->free_head;
-	table = vu_frontend_ptr(q->fe, table_gpa, bytes);
-	if (!table)
-		return vu__fe_fail(q->fe, -EFAULT, "no memory for an indirect table");
-	*head = take_desc(q);
-	for (unsigned int i = 0; i < n; i++)
-		write_desc(&table[i], &bufs[i], i + 1 < n, i + 1);
-	q->ring.desc[*head] = (struct vring_desc){htole64(table_gpa), htole32(bytes),
-						  htole16(VRING_DESC_F_INDIRECT), 0};
-	q->next_of[*head] = NO_DESC;
-	q->chain_len[*head] = 1;
-	return 0;
-}
-
 int vu_frontend_submit(struct vu_frontend_queue *q, const struct vu_frontend_buf *bufs,
 		       unsigned int n, uint64_t token)
 {
-	bool indirect = q->indirect_gpa && n <= q->indirect_max;
-	uint16_t head = 0;
+	int ret = q->format->submit(q, bufs, n, token);
 
-	if (!n || q->nfree < (indirect ? 1 : n))
-		return -ENOSPC;
-	if (indirect) {
-		int ret = build_indirect(q, bufs, n, &head);
-
-		if (ret)
-			return ret;
-	} else {
-		head = build_direct(q, bufs, n);
-	}
-	q->tokens[head] = token;
-	q->outstanding++;
-	q->ring.avail->ring[q->avail_idx % q->ring.num] = htole16(head);
-	q->avail_idx++;
-	/* The entry and the chain before the index: the device reads them in reverse. */
-	__atomic_store_n(&q->ring.avail->idx, htole16(q->avail_idx), __ATOMIC_RELEASE);
-	return 0;
-}
-
-static void full_fence(void)
-{
-#ifdef __SANITIZE_THREAD__
-	static unsigned int order;
-
-	__atomic_fetch_add(&order, 0, __ATOMIC_SEQ_CST);
-#else
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-#endif
-}
-
-/* Virtio 1.2, "Available Buffer Notification Suppression", driver. */
-static bool device_wants_kick(struct vu_frontend_queue *q)
-{
-	uint16_t from = q->kicked_idx, to = q->avail_idx, event;
-
-	/* Our index before its wish: the device writes the wish, then looks again. */
-	full_fence();
-	q->kicked_idx = to;
-	if (!q->event_idx)
-		return !(le16toh(__atomic_load_n(&q->ring.used->flags, __ATOMIC_RELAXED)) &
-			 VRING_USED_F_NO_NOTIFY);
-	event = le16toh(__atomic_load_n(q->ring.avail_event, __ATOMIC_RELAXED));
-	/* Was the entry it named among those made available since the last look? */
-	return (uint16_t)(event - from) < (uint16_t)(to - from);
+	if (!ret)
+		q->fresh = false;
+	return ret;
 }
 
 int vu_frontend_kick(struct vu_frontend_queue *q)
 {
 	int ret;
 
-	if (!device_wants_kick(q))
+	if (!q->format->wants_kick(q))
 		return 0;
 	if (q->kick_fd < 0) {
 		if (!vu__has_bit(q->fe->protocol_features, VU__PF_INBAND_NOTIFICATIONS))
@@ -369,64 +319,17 @@ int vu_frontend_kick(struct vu_frontend_queue *q)
 	return ret ? ret : 1;
 }
 
-static bool something_used(const struct vu_frontend_queue *q)
-{
-	/* Pairs with the device's publishing: entries below the index are there. */
-	return le16toh(__atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE)) != q->used_idx;
-}
-
-/* Gives a chain's descriptors back to the list of free ones. */
-static void free_chain(struct vu_frontend_queue *q, uint16_t head)
-{
-	uint16_t last = head;
-
-	for (unsigned int i = 1; i < q->chain_len[head]; i++)
-		last = q->next_of[last];
-	q->nfree += q->chain_len[head];
-	q->chain_len[head] = 0;
-	q->next_of[last] = q->free_head;
-	q->free_head = head;
-	q->outstanding--;
-}
-
 int vu_frontend_reap(struct vu_frontend_queue *q, uint64_t *token, uint32_t *len)
 {
-	struct vring_used_elem *e;
-	uint32_t id;
-
-	if (!something_used(q))
-		return 0;
-	e = &q->ring.used->ring[q->used_idx % q->ring.num];
-	id = le32toh(__atomic_load_n(&e->id, __ATOMIC_RELAXED));
-	if (id >= q->ring.num || !q->chain_len[id])
-		return vu__fe_fail(q->fe, -EPROTO,
-				   "queue %u: entry %u of the used ring names %u, which is not out",
-				   q->idx, q->used_idx, id);
-	if (token)
-		*token = q->tokens[id];
-	if (len)
-		*len = le32toh(__atomic_load_n(&e->len, __ATOMIC_RELAXED));
-	free_chain(q, id);
-	q->used_idx++;
-	if (q->event_idx && q->want_calls)
-		__atomic_store_n(q->ring.used_event, htole16(q->used_idx), __ATOMIC_RELAXED);
-	return 1;
+	return q->format->reap(q, token, len);
 }
 
 void vu_frontend_want_calls(struct vu_frontend_queue *q, bool want)
 {
 	q->want_calls = want;
-	if (q->event_idx)
-		/* Without: the entry half the index space away. */
-		__atomic_store_n(q->ring.used_event,
-				 htole16(want ? q->used_idx : q->used_idx + 0x8000),
-				 __ATOMIC_RELAXED);
-	else
-		__atomic_store_n(&q->ring.avail->flags,
-				 htole16(want ? 0 : VRING_AVAIL_F_NO_INTERRUPT),
-				 __ATOMIC_RELAXED);
-	/* Our wish before a look at its index: the device does the reverse. */
-	full_fence();
+	q->format->want_calls(q);
+	/* Our wish before a look at what is used: the device does the reverse. */
+	vu__fe_fence();
 }
 
 int vu_frontend_wait(struct vu_frontend_queue *q, int timeout_ms)
@@ -436,7 +339,7 @@ int vu_frontend_wait(struct vu_frontend_queue *q, int timeout_ms)
 
 	if (!poll_calls)
 		vu_frontend_want_calls(q, true);
-	while (!something_used(q)) {
+	while (!q->format->something_used(q)) {
 		uint64_t value;
 
 		if (poll_calls) {

@@ -2,8 +2,8 @@
 /*
  * A vhost-user front-end: what a machine monitor does, without a machine.
  *
- * It connects to any back-end, shares memory with it, plays the driver of split
- * virtqueues, and can send every message of the protocol, also wrongly on purpose.
+ * It connects to any back-end, shares memory with it, plays the driver of split and
+ * packed virtqueues, and can send every message of the protocol, also wrongly on purpose.
  * Tests, benchmarks and tools that look at a back-end stand on it.
  *
  *	struct vu_frontend *fe = vu_frontend_connect("/tmp/disk.sock");
@@ -74,6 +74,13 @@ void vu_frontend_free(struct vu_frontend *fe);
  * vu_frontend_share_memory(), vu_frontend_set_inflight_fd(), vu_frontend_queue_start().
  * A queue that was not stopped is then told to begin at its used index, which is right if
  * the back-end completes in order or is given the inflight region.
+ *
+ * Of a packed ring both places are then the one behind all that is marked used, reaped or
+ * not: no index is in memory, and completions have gone where descriptors were.  A back-end
+ * that completes in order finds there, whole and still available, what the one before has
+ * not completed.  One that does not may find a request there that is complete, and in
+ * place of another its completion: only the region knows what was taken, and what it says
+ * is to be believed before the base.
  */
 void vu_frontend_reconnect(struct vu_frontend *fe, int sock);
 
@@ -310,7 +317,14 @@ int vu_frontend_region(struct vu_frontend *fe, unsigned int region,
  */
 void *vu_frontend_ptr(struct vu_frontend *fe, uint64_t gpa, uint64_t len);
 
-/* --- split virtqueues, the driver's side --- */
+/*
+ * --- virtqueues, the driver's side ---
+ *
+ * A queue is a packed one (virtio 1.2, "Packed Virtqueues") if VIRTIO_F_RING_PACKED is
+ * negotiated when it is made, reset or started, else a split one.  Starting changes the
+ * format of a queue to which nothing was submitted since it was made or reset, and fails
+ * (-EINVAL) if another one is of the wrong format.
+ */
 
 struct vu_frontend_buf {
 	uint64_t gpa;
@@ -322,13 +336,15 @@ struct vu_frontend_buf {
  * vu_frontend_queue_new - place a ring in guest memory
  * @fe: the front-end; its memory and features must have been set
  * @idx: the queue's number
- * @num: entries, a power of two
+ * @num: entries, at most 32768; of a split ring a power of two
  * @gpa: where, aligned to 4096; vu_frontend_queue_bytes() from there must be memory
  *
  * Returns: the queue, freed with the front-end; NULL and errno.
  */
 struct vu_frontend_queue *vu_frontend_queue_new(struct vu_frontend *fe, unsigned int idx,
 						unsigned int num, uint64_t gpa);
+
+/* Enough for either format. */
 uint64_t vu_frontend_queue_bytes(unsigned int num);
 
 enum {
@@ -339,8 +355,13 @@ enum {
 
 /**
  * vu_frontend_queue_start - NUM, BASE, ADDR, CALL, ERR, KICK and ENABLE
- * @q: the queue; begins at the index vu_frontend_queue_stop() has left it at
+ * @q: the queue; begins where vu_frontend_queue_stop() has left it
  * @flags: VU_FRONTEND_POLL_* and VU_FRONTEND_DISABLED
+ *
+ * The base is the next available index of a split ring.  Of a packed one it is both places
+ * ("Vring descriptor indices for packed virtqueues"): bits 0 to 14 the slot of the next
+ * available descriptor, 15 the driver's wrap counter there, 16 to 30 the slot of the next
+ * used one, 31 the device's wrap counter there; 0x80008000 if nobody has used it.
  */
 int vu_frontend_queue_start(struct vu_frontend_queue *q, unsigned int flags);
 
@@ -350,7 +371,7 @@ int vu_frontend_queue_stop(struct vu_frontend_queue *q, uint32_t *base);
 /* GET_VRING_BASE_SKIP_DRAIN: what is in flight is left to the next back-end. */
 int vu_frontend_queue_suspend(struct vu_frontend_queue *q, uint32_t *base);
 
-/* Empties the ring as after a reset of the device: indices 0, nothing outstanding. */
+/* Empties the ring as after a reset of the device: all at 0, nothing outstanding. */
 void vu_frontend_queue_reset(struct vu_frontend_queue *q);
 
 /**
@@ -416,11 +437,16 @@ int vu_frontend_err_fd(const struct vu_frontend_queue *q);
 /* The ring itself, for those who want it wrong: pointers into guest memory. */
 struct vu_frontend_ring {
 	unsigned int num;
+	/* Of a split ring; NULL of a packed one. */
 	struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t *used_event;
 	uint16_t *avail_event;
+	/* Of a packed ring; NULL of a split one. */
+	struct vring_packed_desc *packed;
+	struct vring_packed_desc_event *driver_event; /* when the device may call */
+	struct vring_packed_desc_event *device_event; /* when it wants to be kicked */
 };
 void vu_frontend_ring(struct vu_frontend_queue *q, struct vu_frontend_ring *ring);
 
