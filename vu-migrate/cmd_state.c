@@ -33,7 +33,8 @@ static struct vu_frontend *connect_to(const char *path, int *status)
 		return NULL;
 	}
 	vu_frontend_set_timeout(fe, (int)VU_MIN(globals.timeout_ms, INT_MAX));
-	ret = vu_frontend_negotiate(fe, features & ~VU_BIT(VU__F_LOG_ALL), WANTED);
+	ret = vu_frontend_negotiate(fe, features & ~(VU_BIT(VU__F_LOG_ALL) | VU_BIT(VU__F_RING_PACKED)),
+				    WANTED);
 	*status = 0;
 	if (ret)
 		*status = fail(ret, "%s: %s", path, vu_frontend_error(fe));

@@ -46,6 +46,9 @@ struct vu__queue {
 	bool kick_any; /* likewise */
 	bool watched;  /* the kick eventfd is in the event loop */
 	bool has_addr; /* vq->vra was set */
+	bool has_base; /* the front-end has said where to begin, or it has begun */
+	bool told;     /* ... was told where the ring is, and it has not begun since */
+	uint16_t told_avail;
 	bool stopping; /* GET_VRING_BASE waits for what is in flight */
 	bool suspending; /* ... which is handed over */
 	uint32_t stop_request;
@@ -73,6 +76,9 @@ struct vu__expect_queue {
 	uint16_t used, last_avail;
 	const uint16_t *heads; /* in flight */
 	uint32_t nheads;
+	/* A packed ring's: puts their chains into @p, and where they are into @heads. */
+	void (*put_back)(struct vu__packed *p, uint16_t *heads, const void *opaque);
+	const void *opaque;
 };
 
 struct vu__expect {
@@ -198,7 +204,17 @@ void vu__dev_mirror_regions(struct vu__dev *d);
 VU_MUST_CHECK int vu__queue_resolve(struct vu__queue *q, const struct vu__memmap *map,
 				    VuRing *ring);
 
-/* Bytes of its used ring, with what follows the entries. */
+/* Whether its ring is a packed one. */
+static inline bool vu__queue_is_packed(const struct vu__queue *q)
+{
+	return vu__has_bit(q->dev->pub->features, VU__F_RING_PACKED);
+}
+
+/* Where the queue is, as VHOST_USER_GET_VRING_BASE says it, and SET_VRING_BASE. */
+uint32_t vu__queue_base(const struct vu__queue *q);
+void vu__queue_set_base(struct vu__queue *q, uint32_t base);
+
+/* Bytes of its used ring, with what follows the entries; of a packed ring's device area. */
 uint64_t vu__queue_used_size(const struct vu__queue *q);
 
 /* Starts a queue that has all it needs; a queue that has not just counts as started. */
@@ -374,6 +390,8 @@ void vu__log_release(struct vu__dev *d);
  * reason recorded.
  */
 VU_MUST_CHECK int vu__inflight_resume(struct vu__queue *q, const VuRing *ring, bool *tracked);
+VU_MUST_CHECK int vu__inflight_resume_packed(struct vu__queue *q, const VuRing *ring,
+					     bool *tracked);
 
 /* The device was reset: nothing is in flight any more. */
 void vu__inflight_forget(struct vu__dev *d);

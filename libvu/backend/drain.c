@@ -46,13 +46,16 @@ static int answer(struct vu__dev *d, struct vu__queue *q)
 	VuVirtq *vq = vu__queue_pub(q);
 	struct vu__msg m;
 
-	if (q->suspending && q->ring.can_push)
+	/* A packed ring has both; what is between them is in the region. */
+	if (q->suspending && q->ring.can_push && !q->ring.is_packed)
 		vq->last_avail_idx = vq->used_idx;
 	vu__queue_hand_back(q);
 	vu__msg_init(&m, q->stop_request);
 	q->suspending = false;
+	q->told = true;
+	q->told_avail = vq->last_avail_idx;
 	m.payload.state.index = vu__queue_index(q);
-	m.payload.state.num = vq->last_avail_idx;
+	m.payload.state.num = vu__queue_base(q);
 	vu__msg_make_reply(&m, sizeof(m.payload.state));
 	return vu__send_reply(d, &m);
 }

@@ -12,6 +12,7 @@
 #include "backend/dev.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "core/inflightpacked.h"
 #include "core/split.h"
 
 /* Bits that a front-end sets and clears as it goes. */
@@ -29,18 +30,40 @@ int vu__expect_features(struct vu__dev *d, uint64_t features)
 			  "0x%" PRIx64 HINT, e->id, e->features, features);
 }
 
+/*
+ * A front-end that has lost its back-end does not know where a packed ring is; the ring
+ * shows if what the image has not seen used has been.
+ */
+static int check_packed(struct vu__queue *q, const struct vu__expect_queue *e,
+			const VuRing *ring)
+{
+	const struct vring_packed_desc *desc = (const void *)ring->desc;
+	unsigned int slot = vu__packed_slot(e->used), wrap = e->used >> 15;
+	uint16_t flags = vu__packed_flags(&desc[slot]);
+
+	if ((flags >> VRING_PACKED_DESC_F_AVAIL & 1) != wrap ||
+	    (flags >> VRING_PACKED_DESC_F_USED & 1) != wrap)
+		return 0;
+	return vu__refuse(q->dev, -EPROTO, "queue %d: image %s has completed up to slot %u, which "
+			  "has been used: somebody has served it since" HINT, vu__queue_index(q),
+			  q->dev->expect->id, slot);
+}
+
 /* Whether the ring, and what the front-end knows of it, fit what the image says. */
 static int check(struct vu__queue *q, const struct vu__expect_queue *e, const VuRing *ring)
 {
 	struct vu__dev *d = q->dev;
 	const VuVirtq *vq = vu__queue_pub(q);
-	uint16_t used = vu__split_used_idx(ring->used);
 	int idx = vu__queue_index(q);
+	uint16_t used;
 
 	if (ring->num != e->num)
 		return vu__refuse(d, -EPROTO, "queue %d: image %s has a ring of %u entries, the "
 				  "front-end one of %u" HINT, idx, d->expect->id, e->num,
 				  ring->num);
+	if (vu__queue_is_packed(q))
+		return check_packed(q, e, ring);
+	used = vu__split_used_idx(ring->used);
 	if (used != e->used)
 		return vu__refuse(d, -EPROTO, "queue %d: image %s has completed up to %u, the ring "
 				  "is at %u: somebody has served it since" HINT, idx,
@@ -58,7 +81,16 @@ static int resubmit(struct vu__queue *q, const struct vu__expect_queue *e)
 {
 	VuVirtq *vq = vu__queue_pub(q);
 	struct vu__inflight_left left = {.fresh = false, .counter = vq->counter};
+	VU_CLEANUP_FREE uint16_t *entries = NULL;
+	const uint16_t *heads = e->heads;
 
+	if (e->put_back) {
+		entries = vu__sys.calloc(e->nheads, sizeof(*entries));
+		if (!entries)
+			return -ENOMEM;
+		e->put_back(&q->ring.packed, entries, e->opaque);
+		heads = entries;
+	}
 	if (e->nheads) {
 		left.list = vu__sys.calloc(e->nheads, sizeof(*left.list));
 		if (!left.list)
@@ -67,10 +99,12 @@ static int resubmit(struct vu__queue *q, const struct vu__expect_queue *e)
 	left.n = e->nheads;
 	for (unsigned int i = 0; i < e->nheads; i++) {
 		/* The last one of the list is popped first. */
-		left.list[e->nheads - 1 - i].index = e->heads[i];
+		left.list[e->nheads - 1 - i].index = heads[i];
 		left.list[e->nheads - 1 - i].counter = vq->counter;
-		if (vq->inflight)
-			vu__inflight_take(vq, e->heads[i]);
+		if (vq->inflight && e->put_back)
+			vu__inflight_packed_take(vq, &q->ring.packed, heads[i]);
+		else if (vq->inflight)
+			vu__inflight_take(vq, heads[i]);
 	}
 	left.counter = vq->counter;
 	vu__ring_resubmit(&q->ring, &left);
@@ -100,6 +134,10 @@ int vu__expect_resume(struct vu__queue *q, const VuRing *ring, bool tracked)
 	if (ret)
 		return ret;
 	vq->last_avail_idx = e->last_avail;
+	if (vu__queue_is_packed(q))
+		vq->used_idx = e->used;
+	if (vu__queue_is_packed(q) && vq->inflight)
+		vu__packed_set_at(vu__inflight_packed_of(vq), e->used, e->used);
 	e->waits = false;
 	d->expect->begun = true;
 	return 1;

@@ -7,8 +7,8 @@
 /* What the library's virtqueues can do, whatever the device is. */
 #define RING_FEATURES                                                                    \
 	(VU_BIT(VU__F_NOTIFY_ON_EMPTY) | VU_BIT(VU__F_INDIRECT_DESC) |                   \
-	 VU_BIT(VU__F_EVENT_IDX) | VU_BIT(VU__F_VERSION_1) | VU_BIT(VU__F_LOG_ALL) |     \
-	 VU_BIT(VU__F_PROTOCOL_FEATURES))
+	 VU_BIT(VU__F_EVENT_IDX) | VU_BIT(VU__F_VERSION_1) | VU_BIT(VU__F_RING_PACKED) | \
+	 VU_BIT(VU__F_LOG_ALL) | VU_BIT(VU__F_PROTOCOL_FEATURES))
 
 /* May change while rings run. */
 #define RUNTIME_FEATURES VU_BIT(VU__F_LOG_ALL)
@@ -47,8 +47,8 @@ uint64_t vu__offered_features(struct vu__dev *d)
 	const VuDevIface *iface = d->pub->iface;
 	uint64_t device = iface->get_features ? iface->get_features(d->pub) : 0;
 
-	/* A packed ring is not the device's to promise. */
-	device &= ~(VU_BIT(VU__F_RING_PACKED) | VU_BIT(VU__F_ACCESS_PLATFORM));
+	/* An IOMMU is not the device's to promise. */
+	device &= ~VU_BIT(VU__F_ACCESS_PLATFORM);
 	return device | RING_FEATURES;
 }
 
@@ -191,6 +191,7 @@ int vu__req_reset_device(struct vu__dev *d, struct vu__msg *m)
 		vq->last_avail_idx = 0;
 		vq->shadow_avail_idx = 0;
 		vq->used_idx = 0;
+		d->queues[i].has_base = false;
 		vq->vring.num = 0;
 		d->queues[i].has_addr = false;
 		d->queues[i].ring.broken[0] = '\0';

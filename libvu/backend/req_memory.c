@@ -51,11 +51,7 @@ static void move_queue(struct vu__queue *q, struct vu__memmap *map, const VuRing
 	if (ret) {
 		vu__ring_break(&q->ring, "new memory table: %s", strerror(-ret));
 	} else {
-		VuRing *to = &vu__queue_pub(q)->vring;
-
-		to->desc = ring->desc;
-		to->avail = ring->avail;
-		to->used = ring->used;
+		vu__ring_place(&q->ring, ring);
 	}
 	vu__queue_resume(q);
 }

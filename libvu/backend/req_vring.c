@@ -22,7 +22,7 @@ int vu__req_set_vring_num(struct vu__dev *d, struct vu__msg *m)
 
 	if (vu__queue_pub(q)->started || q->stopping)
 		return vu__refuse(d, -EBUSY, "queue %d is running", vu__queue_index(q));
-	if (!vu__is_pow2(num) || num > RING_SIZE_MAX)
+	if ((!vu__is_pow2(num) && !vu__queue_is_packed(q)) || !num || num > RING_SIZE_MAX)
 		return vu__refuse(d, -EINVAL, "queue %d: a ring of %u entries",
 				  vu__queue_index(q), num);
 	vu__queue_pub(q)->vring.num = num;
@@ -70,15 +70,13 @@ int vu__req_set_vring_addr(struct vu__dev *d, struct vu__msg *m)
 int vu__req_set_vring_base(struct vu__dev *d, struct vu__msg *m)
 {
 	struct vu__queue *q = queue_of(d, m);
-	VuVirtq *vq = vu__queue_pub(q);
 
 	if (q->ring.can_push)
 		return vu__refuse(d, -EBUSY, "queue %d is running", vu__queue_index(q));
-	if (m->payload.state.num > UINT16_MAX)
+	if (m->payload.state.num > UINT16_MAX && !vu__queue_is_packed(q))
 		return vu__refuse(d, -EINVAL, "queue %d: index %u", vu__queue_index(q),
 				  m->payload.state.num);
-	vq->last_avail_idx = m->payload.state.num;
-	vq->shadow_avail_idx = vq->last_avail_idx;
+	vu__queue_set_base(q, m->payload.state.num);
 	return VU__DONE;
 }
 

@@ -227,6 +227,7 @@ static uint64_t state_of(const struct vu__queue *q)
 	       bit(vq->enable, VU_TELEMETRY_ENABLED) |
 	       bit(r->can_push, VU_TELEMETRY_LIVE) |
 	       bit(q->stopping, VU_TELEMETRY_STOPPING) |
+	       bit(r->is_packed, VU_TELEMETRY_PACKED) |
 	       bit(r->event_idx, VU_TELEMETRY_EVENT_IDX) |
 	       bit(r->indirect, VU_TELEMETRY_INDIRECT) |
 	       bit(vq->handler, VU_TELEMETRY_HANDLER) |
@@ -240,6 +241,7 @@ static uint64_t state_of(const struct vu__queue *q)
 static void fill_in(const struct vu__queue *q, struct vu_telemetry_config *g)
 {
 	const VuVirtq *vq = vu__queue_pub(q);
+	const struct vu__ring *r = &q->ring;
 
 	g->state = state_of(q) | (g->state & VU_TELEMETRY_BROKEN);
 	g->size = vq->vring.num;
@@ -247,9 +249,9 @@ static void fill_in(const struct vu__queue *q, struct vu_telemetry_config *g)
 	g->avail_uaddr = vq->vra.avail_user_addr;
 	g->used_uaddr = vq->vra.used_user_addr;
 	g->log_gpa = vq->vra.log_guest_addr;
-	g->desc = (uintptr_t)vq->vring.desc;
-	g->avail = (uintptr_t)vq->vring.avail;
-	g->used = (uintptr_t)vq->vring.used;
+	g->desc = r->is_packed ? (uintptr_t)r->packed.desc : (uintptr_t)vq->vring.desc;
+	g->avail = r->is_packed ? (uintptr_t)r->packed.driver : (uintptr_t)vq->vring.avail;
+	g->used = r->is_packed ? (uintptr_t)r->packed.device : (uintptr_t)vq->vring.used;
 	g->kick_fd = vq->kick_fd;
 	g->call_fd = vq->call_fd;
 	g->err_fd = vq->err_fd;
@@ -292,14 +294,17 @@ void vu__show_start(struct vu__queue *q)
 	unsigned int i = vu__queue_index(q);
 	const struct vu_telemetry_counters *c = &q->dev->telemetry->counters[i];
 	struct vu_telemetry_config *g = vu__telemetry_edit_queue(q->dev->telemetry, i);
+	/* Places in a packed ring say nothing of how many: those are counted from 0. */
+	uint16_t avail = q->ring.is_packed ? 0 : vq->last_avail_idx;
+	uint16_t used = q->ring.is_packed ? 0 : vq->used_idx;
 
-	vu__meter_started(&q->ring.meter, vq->last_avail_idx, vq->used_idx);
+	vu__meter_started(&q->ring.meter, avail, used);
 	fill_in(q, g);
 	g->state &= ~(uint64_t)VU_TELEMETRY_BROKEN;
 	memset(g->broken, 0, sizeof(g->broken));
 	g->generation++;
-	g->start_avail = vq->last_avail_idx;
-	g->start_used = vq->used_idx;
+	g->start_avail = avail;
+	g->start_used = used;
 	g->start_taken = c->popped - c->unpopped - c->resubmitted;
 	g->start_completed = c->completed;
 	g->last_start = vu__telemetry_now();

@@ -44,8 +44,28 @@ static int find_part(struct vu__queue *q, const struct vu__memmap *map, uint64_t
 	return 0;
 }
 
+uint32_t vu__queue_base(const struct vu__queue *q)
+{
+	const VuVirtq *vq = vu__queue_pub(q);
+
+	return vq->last_avail_idx | (vu__queue_is_packed(q) ? (uint32_t)vq->used_idx << 16 : 0);
+}
+
+void vu__queue_set_base(struct vu__queue *q, uint32_t base)
+{
+	VuVirtq *vq = vu__queue_pub(q);
+
+	vq->last_avail_idx = base;
+	vq->shadow_avail_idx = vq->last_avail_idx;
+	if (vu__queue_is_packed(q))
+		vq->used_idx = base >> 16;
+	q->has_base = true;
+}
+
 uint64_t vu__queue_used_size(const struct vu__queue *q)
 {
+	if (vu__queue_is_packed(q))
+		return sizeof(struct vring_packed_desc_event);
 	return vu__split_used_size(vu__queue_pub(q)->vring.num,
 				   vu__has_bit(q->dev->pub->features, VU__F_EVENT_IDX));
 }
@@ -56,17 +76,25 @@ int vu__queue_resolve(struct vu__queue *q, const struct vu__memmap *map, VuRing 
 	const struct vhost_vring_addr *a = &vq->vra;
 	unsigned int num = vq->vring.num;
 	bool event = vu__has_bit(q->dev->pub->features, VU__F_EVENT_IDX);
+	bool packed = vu__queue_is_packed(q);
+	uint64_t driver = packed ? sizeof(struct vring_packed_desc_event) :
+				   vu__split_avail_size(num, event);
 	void *desc, *avail, *used;
 	int ret;
 
+	/* Features may have changed since the size was said. */
+	if (!packed && !vu__is_pow2(num))
+		return vu__refuse(q->dev, -EINVAL, "queue %d: a split ring of %u entries",
+				  vu__queue_index(q), num);
+	/* Both kinds of descriptors are of 16 bytes. */
 	ret = find_part(q, map, a->desc_user_addr, vu__split_desc_size(num), 16,
-			"descriptor table", &desc);
+			packed ? "descriptor ring" : "descriptor table", &desc);
 	if (!ret)
-		ret = find_part(q, map, a->avail_user_addr, vu__split_avail_size(num, event),
-				2, "available ring", &avail);
+		ret = find_part(q, map, a->avail_user_addr, driver, packed ? 4 : 2,
+				packed ? "driver area" : "available ring", &avail);
 	if (!ret)
 		ret = find_part(q, map, a->used_user_addr, vu__queue_used_size(q), 4,
-				"used ring", &used);
+				packed ? "device area" : "used ring", &used);
 	if (ret)
 		return ret;
 	*ring = vq->vring;
@@ -110,13 +138,65 @@ static void on_log_short(struct vu__ring *r, uint64_t gpa, uint64_t len, void *o
 	vu__log_too_short(q->dev, r->dirty.log, gpa, len);
 }
 
+static bool completes_in_order(struct vu__queue *q)
+{
+	const VuDevIface *iface = q->dev->pub->iface;
+
+	return iface->queue_is_processed_in_order &&
+	       iface->queue_is_processed_in_order(q->dev->pub, vu__queue_index(q));
+}
+
+/*
+ * What the front-end says of a packed ring.  One that knows but 16 bits of it says 0 of
+ * where it is used; then all that was popped has been, as far as it knows, unless the
+ * descriptor that would be used next really waits for it.
+ */
+static int check_base(struct vu__queue *q, const VuRing *ring)
+{
+	const struct vring_packed_desc *desc = (const void *)ring->desc;
+	VuVirtq *vq = vu__queue_pub(q);
+	unsigned int num = ring->num, ahead;
+
+	if (!q->has_base)
+		vu__queue_set_base(q, VU__PACKED_FRESH | (uint32_t)VU__PACKED_FRESH << 16);
+	ahead = vu__packed_distance(vq->used_idx, vq->last_avail_idx, num);
+	if (!vq->used_idx && (ahead > num || !vu__packed_available(vu__packed_flags(desc), 0))) {
+		vq->used_idx = vq->last_avail_idx;
+		ahead = 0;
+	}
+	if (vu__packed_slot(vq->last_avail_idx) < num && vu__packed_slot(vq->used_idx) < num &&
+	    ahead <= num)
+		return 0;
+	return vu__refuse(q->dev, -EINVAL, "queue %d: places 0x%x and 0x%x in a packed ring of %u",
+			  vu__queue_index(q), vq->last_avail_idx, vq->used_idx, num);
+}
+
+/* A packed ring does not say itself how far it has been used. */
+static int choose_packed(struct vu__queue *q, const VuRing *ring)
+{
+	VuVirtq *vq = vu__queue_pub(q);
+	bool tracked = false;
+	int ret = check_base(q, ring);
+
+	if (ret)
+		return ret;
+	vu__packed_clear(&q->ring.packed, ring->num);
+	if (vq->inflight) {
+		ret = vu__inflight_resume_packed(q, ring, &tracked);
+		if (ret)
+			return ret;
+	}
+	ret = vu__expect_resume(q, ring, tracked);
+	if (!ret && !vq->inflight && completes_in_order(q))
+		vq->last_avail_idx = vq->used_idx;
+	return VU_MIN(ret, 0);
+}
+
 /* From what a region says; else from what the front-end says, unless the ring knows better. */
 static int choose_resume_point(struct vu__queue *q, const VuRing *ring)
 {
-	const VuDevIface *iface = q->dev->pub->iface;
 	VuVirtq *vq = vu__queue_pub(q);
 	uint16_t used = vu__split_used_idx(ring->used);
-	int idx = vu__queue_index(q);
 	bool tracked = false;
 	int ret;
 
@@ -131,13 +211,12 @@ static int choose_resume_point(struct vu__queue *q, const VuRing *ring)
 	if (vq->last_avail_idx == used)
 		return 0;
 	/* An in-order device has completed all before the used index and nothing after it. */
-	if (iface->queue_is_processed_in_order &&
-	    iface->queue_is_processed_in_order(q->dev->pub, idx)) {
+	if (completes_in_order(q)) {
 		vq->last_avail_idx = used;
 		return 0;
 	}
-	vu__debug(VU__DEBUG_RING, "queue %d resumes at %u, the used index is %u", idx,
-		  vq->last_avail_idx, used);
+	vu__debug(VU__DEBUG_RING, "queue %d resumes at %u, the used index is %u",
+		  vu__queue_index(q), vq->last_avail_idx, used);
 	return 0;
 }
 
@@ -164,14 +243,16 @@ static int go_live(struct vu__queue *q, bool *pending)
 	if (ret)
 		return ret;
 	use_meter(q);
-	ret = vu__ring_prepare(r, vq->vring.num);
+	ret = vu__ring_prepare(r, vq->vring.num, vu__queue_is_packed(q));
 	if (!ret)
-		ret = choose_resume_point(q, &ring);
+		ret = r->is_packed ? choose_packed(q, &ring) : choose_resume_point(q, &ring);
 	if (!ret)
 		ret = vu__ring_set_map(r, q->dev->map);
 	if (ret)
 		return ret;
-	vq->vring = ring;
+	q->has_base = true;
+	q->told = false;
+	vu__ring_place(r, &ring);
 	r->event_idx = vu__has_bit(features, VU__F_EVENT_IDX);
 	r->indirect = vu__has_bit(features, VU__F_INDIRECT_DESC);
 	r->notify_on_empty = vu__has_bit(features, VU__F_NOTIFY_ON_EMPTY);
@@ -185,8 +266,11 @@ static int go_live(struct vu__queue *q, bool *pending)
 		vu__hold_ring(q);
 	vu__debug(VU__DEBUG_RING, "queue %d of %u starts at %u", vu__queue_index(q),
 		  vq->vring.num, vq->last_avail_idx);
-	/* Who served it before may have completed these and not lived to call. */
-	if (vq->used_idx && !q->dev->hurry)
+	/*
+	 * Who served it before may have completed these and not lived to call.  A packed
+	 * ring comes to each place again soon: there may always be some.
+	 */
+	if ((r->is_packed || vq->used_idx) && !q->dev->hurry)
 		vu__queue_call_self(q);
 	return 0;
 }

@@ -42,22 +42,42 @@ bool vu__chain_add_pieces(struct vu__ring *r, const struct vu__desc *d, unsigned
 /* A table over a region's border, or at an odd address, is copied into one piece. */
 static bool copy_table(struct vu__ring *r, const struct vu__desc *d, struct vu__table *t)
 {
-	if (!r->table) {
-		r->table = malloc(VIRTQUEUE_MAX_SIZE * sizeof(struct vring_desc));
-		if (!r->table) {
+	if (!r->scratch) {
+		r->scratch = malloc(VIRTQUEUE_MAX_SIZE * sizeof(struct vring_desc));
+		if (!r->scratch) {
 			vu__ring_break(r, "out of memory for an indirect table");
 			return false;
 		}
 	}
 	if (!vu__range_valid(d->addr, d->len) ||
-	    !vu__memmap_read(r->map, d->addr, r->table, d->len)) {
+	    !vu__memmap_read(r->map, d->addr, r->scratch, d->len)) {
 		vu__meter_fault(&r->meter);
 		VU__TRACE2(fault, r->vq, d->addr);
 		vu__ring_break(r, "indirect table of %u bytes at 0x%llx is not in guest memory",
 			       d->len, (unsigned long long)d->addr);
 		return false;
 	}
-	t->desc = r->table;
+	t->desc = r->scratch;
+	return true;
+}
+
+/*
+ * A table of packed descriptors, which are chained by their order, as one of a split
+ * ring's.  What the flags say beside that is to be ignored.
+ */
+static bool make_split(void *table, unsigned int num)
+{
+	uint64_t *words = table;
+
+	for (unsigned int i = 0; i < num; i++) {
+		uint64_t rest = le64toh(words[2 * i + 1]);
+		uint64_t flags = rest >> 48 & (VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT);
+
+		if (i + 1 < num)
+			flags |= VRING_DESC_F_NEXT;
+		words[2 * i + 1] =
+			htole64((uint32_t)rest | flags << 32 | (uint64_t)(i + 1) << 48);
+	}
 	return true;
 }
 
@@ -82,6 +102,8 @@ bool vu__chain_enter_table(struct vu__ring *r, const struct vu__desc *d, struct 
 	}
 	t->num = len / sizeof(struct vring_desc);
 	t->indirect = true;
+	if (r->is_packed)
+		return copy_table(r, d, t) && make_split(r->scratch, t->num);
 	host = vu__memmap_find(r->map, d->addr, &len);
 	if (VU_UNLIKELY(!host || len != d->len || (uintptr_t)host % 8))
 		return copy_table(r, d, t);

@@ -124,7 +124,7 @@ vu__chain_walk(struct vu__ring *r, unsigned int head, enum vu__walk mode,
 	       struct vu__chain *chain, uint64_t *in, uint64_t *out)
 {
 	unsigned int next = head;
-	struct vu__table t = {r->vq->vring.desc, r->vq->vring.num, false};
+	struct vu__table t = {r->table, r->vq->vring.num, false};
 	struct vu__writable *record = mode == VU__WALK_RECORD ? &r->writable[head] : NULL;
 	/* In one table a longer chain has a loop; together, memory for iovecs ends. */
 	unsigned int budget = VU_MIN(t.num, VIRTQUEUE_MAX_SIZE);

@@ -10,24 +10,33 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "core/inflightpacked.h"
 
 #define ALIGNMENT 64u /* of each queue's part, as the field has it */
 
-static uint64_t part_size(uint16_t queue_size)
+/* Both kinds say in the same place which version they are of. */
+_Static_assert(offsetof(struct vu__inflight_packed, version) ==
+	       offsetof(VuVirtqInflight, version), "vu__inflight_reset() relies on it");
+
+static uint64_t part_size(uint16_t queue_size, bool packed)
 {
+	if (packed)
+		return sizeof(struct vu__inflight_packed) +
+		       (uint64_t)queue_size * sizeof(struct vu__packed_state);
 	return sizeof(VuVirtqInflight) + (uint64_t)queue_size * sizeof(VuDescStateSplit);
 }
 
-uint64_t vu__inflight_stride(uint16_t queue_size)
+uint64_t vu__inflight_stride(uint16_t queue_size, bool packed)
 {
-	return (part_size(queue_size) + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
+	return (part_size(queue_size, packed) + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
 }
 
 VuVirtqInflight *vu__inflight_part(const struct vu__inflight_area *a, unsigned int i)
 {
 	if (!a || i >= a->queues)
 		return NULL;
-	return (VuVirtqInflight *)(void *)(a->parts + i * vu__inflight_stride(a->queue_size));
+	return (VuVirtqInflight *)(void *)(a->parts +
+					   i * vu__inflight_stride(a->queue_size, a->packed));
 }
 
 void vu__inflight_free(struct vu__inflight_area *a)
@@ -53,7 +62,8 @@ static int map_area(struct vu__inflight_area *a, int fd)
 	return 0;
 }
 
-int vu__inflight_create(uint16_t queues, uint16_t queue_size, struct vu__inflight_area **out)
+int vu__inflight_create(uint16_t queues, uint16_t queue_size, bool packed,
+			struct vu__inflight_area **out)
 {
 	VU_CLEANUP_FREE struct vu__inflight_area *a = vu__sys.calloc(1, sizeof(*a));
 	VU_CLEANUP_FD int fd = -1;
@@ -63,7 +73,8 @@ int vu__inflight_create(uint16_t queues, uint16_t queue_size, struct vu__infligh
 		return -ENOMEM;
 	a->queues = queues;
 	a->queue_size = queue_size;
-	a->size = queues * vu__inflight_stride(queue_size);
+	a->packed = packed;
+	a->size = queues * vu__inflight_stride(queue_size, packed);
 	fd = vu__sys.memfd_create("vu-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0 || vu__sys.ftruncate(fd, a->size))
 		return -errno;
@@ -94,11 +105,14 @@ static int check_parts(const struct vu__inflight_area *a, char *why, size_t why_
 	for (unsigned int i = 0; i < a->queues; i++) {
 		const VuVirtqInflight *part = vu__inflight_part(a, i);
 
-		if (part_plausible(part, a->queue_size))
+		if (a->packed ? vu__inflight_packed_plausible((const void *)part,
+							      a->queue_size) :
+				part_plausible(part, a->queue_size))
 			continue;
+		/* The last is the first free entry in a packed ring's. */
 		snprintf(why, why_size, "inflight region of queue %u: version %u, %u descriptors "
-			 "of %u, last batch at %u", i, part->version, part->desc_num,
-			 a->queue_size, part->last_batch_head);
+			 "of %u, %s at %u", i, part->version, part->desc_num, a->queue_size,
+			 a->packed ? "free ones" : "last batch", part->last_batch_head);
 		return -EINVAL;
 	}
 	return 0;
@@ -106,7 +120,7 @@ static int check_parts(const struct vu__inflight_area *a, char *why, size_t why_
 
 static int check_file(const struct vu__inflight_area *a, int fd, char *why, size_t why_size)
 {
-	uint64_t need = a->queues * vu__inflight_stride(a->queue_size);
+	uint64_t need = a->queues * vu__inflight_stride(a->queue_size, a->packed);
 	struct stat st;
 	int ret;
 
@@ -134,8 +148,8 @@ static int check_file(const struct vu__inflight_area *a, int fd, char *why, size
 }
 
 int vu__inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t queues,
-		     uint16_t queue_size, struct vu__inflight_area **out, char *why,
-		     size_t why_size)
+		     uint16_t queue_size, bool packed, struct vu__inflight_area **out,
+		     char *why, size_t why_size)
 {
 	VU_CLEANUP_FREE struct vu__inflight_area *a = vu__sys.calloc(1, sizeof(*a));
 	VU_CLEANUP_FD int own = -1;
@@ -144,7 +158,7 @@ int vu__inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t queues,
 	if (!a)
 		return -ENOMEM;
 	*a = (struct vu__inflight_area){.queues = queues, .queue_size = queue_size,
-					.size = size, .offset = offset};
+					.packed = packed, .size = size, .offset = offset};
 	ret = check_file(a, fd, why, why_size);
 	if (ret)
 		return ret;

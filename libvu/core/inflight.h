@@ -23,6 +23,7 @@ struct vu__inflight_area {
 	uint8_t *parts; /* of queue 0 */
 	uint16_t queues;
 	uint16_t queue_size;
+	bool packed;	 /* the parts are of packed rings: inflightpacked.h */
 	uint64_t size;	 /* bytes, as the messages say */
 	uint64_t offset; /* in fd */
 	int fd;		 /* the area's own */
@@ -31,10 +32,10 @@ struct vu__inflight_area {
 };
 
 /* Bytes from one queue's part to the next one's. */
-uint64_t vu__inflight_stride(uint16_t queue_size);
+uint64_t vu__inflight_stride(uint16_t queue_size, bool packed);
 
 /* New memory, all zeroes, that cannot shrink.  0 or -errno. */
-VU_MUST_CHECK int vu__inflight_create(uint16_t queues, uint16_t queue_size,
+VU_MUST_CHECK int vu__inflight_create(uint16_t queues, uint16_t queue_size, bool packed,
 				      struct vu__inflight_area **out);
 
 /*
@@ -43,12 +44,13 @@ VU_MUST_CHECK int vu__inflight_create(uint16_t queues, uint16_t queue_size,
  * that no back-end leaves behind.
  */
 VU_MUST_CHECK int vu__inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t queues,
-				   uint16_t queue_size, struct vu__inflight_area **out,
-				   char *why, size_t why_size);
+				   uint16_t queue_size, bool packed,
+				   struct vu__inflight_area **out, char *why,
+				   size_t why_size);
 
 void vu__inflight_free(struct vu__inflight_area *a); /* NULL is fine */
 
-/* The part of queue @i; NULL if the area has none for it. */
+/* The part of queue @i, of a packed ring too; NULL if the area has none for it. */
 VuVirtqInflight *vu__inflight_part(const struct vu__inflight_area *a, unsigned int i);
 
 /* What the last back-end left to do. */
@@ -69,7 +71,7 @@ VU_MUST_CHECK int vu__inflight_recover(VuVirtqInflight *part, uint16_t queue_siz
 				       struct vu__inflight_left *left, char *why,
 				       size_t why_size);
 
-/* As a reset of the device leaves it: version 0. */
+/* As a reset of the device leaves it, of a packed ring too: version 0. */
 void vu__inflight_reset(VuVirtqInflight *part);
 
 /* The store before is made before those that follow. */

@@ -215,6 +215,17 @@ void *vu__memmap_find_uaddr(const struct vu__memmap *m, uint64_t uaddr, uint64_t
 	return NULL;
 }
 
+uint64_t vu__memmap_gpa(const struct vu__memmap *m, const void *host)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		uint64_t off = (uintptr_t)host - (uintptr_t)m->spans[i].host;
+
+		if (off < m->spans[i].size)
+			return m->spans[i].gpa + off;
+	}
+	return UINT64_MAX;
+}
+
 bool vu__memmap_read(const struct vu__memmap *m, uint64_t gpa, void *to, size_t len)
 {
 	while (len) {

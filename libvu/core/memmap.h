@@ -110,6 +110,9 @@ static inline void *vu__memmap_find(const struct vu__memmap *m, uint64_t gpa, ui
  */
 void *vu__memmap_find_uaddr(const struct vu__memmap *m, uint64_t uaddr, uint64_t len);
 
+/* The guest's address of what is at @host in one of the map's regions. */
+uint64_t vu__memmap_gpa(const struct vu__memmap *m, const void *host);
+
 /* Copies out of guest memory, over region borders.  False if part of it is not there. */
 VU_MUST_CHECK bool vu__memmap_read(const struct vu__memmap *m, uint64_t gpa, void *to,
 				   size_t len);

@@ -123,6 +123,19 @@ static inline void vu__meter_popped(struct vu__meter *m, uint16_t next_avail)
 		__atomic_store_n(&m->c->avail_idx, next_avail, __ATOMIC_RELAXED);
 }
 
+/* A packed ring's places, which counts do not tell. */
+static inline void vu__meter_avail_place(struct vu__meter *m, uint16_t place)
+{
+	if (VU__METERED)
+		__atomic_store_n(&m->c->avail_place, place, __ATOMIC_RELAXED);
+}
+
+static inline void vu__meter_used_place(struct vu__meter *m, uint16_t place)
+{
+	if (VU__METERED)
+		__atomic_store_n(&m->c->used_place, place, __ATOMIC_RELAXED);
+}
+
 /* The chain being walked goes on in an indirect table. */
 static inline void vu__meter_indirect(struct vu__meter *m)
 {

@@ -17,7 +17,7 @@ bool vu__skipped(enum vu__mutation m)
 		[VU__MARK_INDIRECT] = "indirect",   [VU__MARK_WIDE] = "wide",
 		[VU__MARK_REPLACE] = "replace",	    [VU__MARK_SOME] = "some",
 		[VU__INFLIGHT_TAKE] = "take",	    [VU__INFLIGHT_BATCH] = "batch",
-		[VU__INFLIGHT_REPAIR] = "repair",
+		[VU__INFLIGHT_REPAIR] = "repair",   [VU__INFLIGHT_MARKS] = "marks",
 	};
 	static unsigned int count;
 	const char *skip = getenv("VU_SKIP_MARKS");

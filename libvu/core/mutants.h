@@ -19,6 +19,7 @@ enum vu__mutation {
 	VU__INFLIGHT_TAKE,
 	VU__INFLIGHT_BATCH,
 	VU__INFLIGHT_REPAIR,
+	VU__INFLIGHT_MARKS, /* of a batch of a packed ring */
 };
 
 #ifdef VU_MUTANTS

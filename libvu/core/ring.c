@@ -1,32 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The split ring: popping, pushing, and who is to be notified.  Queue's thread. */
+/*
+ * The split ring: popping, pushing, and who is to be notified; and the way to the packed
+ * ring's, which costs the split ring nothing: to it a packed ring is one of which nothing
+ * is known to be available, and which has more to do for each request.  Queue's thread.
+ */
 #include "core/ring.h"
 
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/log.h"
+#include "core/element.h"
+#include "core/packedring.h"
 #include "core/ringlog.h"
-
-/* Whether @elem is of an earlier start, or another ring. */
-static inline bool is_stale(const struct vu__ring *r, const VuVirtqElement *elem)
-{
-	return VU_UNLIKELY(elem->run != r->run) && (elem->run & VU__RUN_MASK) == VU__RUN;
-}
-
-/* Takes @head out of flight.  False if it was not in flight. */
-static inline bool head_done(struct vu__ring *r, unsigned int head)
-{
-	uint8_t gen;
-
-	if (VU_UNLIKELY(head >= r->vq->vring.num || !r->head_gen[head]))
-		return false;
-	gen = r->head_gen[head];
-	r->head_gen[head] = 0;
-	if (VU_UNLIKELY(gen != r->gen))
-		vu__ring_retired_done(r, gen);
-	return true;
-}
 
 /* There is nothing to pop: asks for a kick, if need be.  True if there is something now. */
 static bool rearm(struct vu__ring *r)
@@ -65,36 +50,6 @@ static inline bool have_entry(struct vu__ring *r)
 	return r->vq->last_avail_idx != r->vq->shadow_avail_idx || refill(r);
 }
 
-static VU_ALWAYS_INLINE void *make_element(struct vu__ring *r, size_t size, unsigned int head,
-				 const struct vu__chain *chain)
-{
-	size_t at = (size + _Alignof(struct iovec) - 1) & ~(_Alignof(struct iovec) - 1);
-	unsigned int n = chain->niov;
-	VuVirtqElement *elem = malloc(at + n * sizeof(struct iovec));
-	struct iovec *iov;
-
-	if (VU_UNLIKELY(!elem))
-		return NULL;
-	iov = (struct iovec *)((char *)elem + at);
-	elem->index = head;
-	elem->run = r->run;
-	elem->out_num = chain->out_num;
-	elem->in_num = n - chain->out_num;
-	vu__meter_chain(&r->meter, n);
-	elem->out_sg = iov;
-	elem->in_sg = iov + chain->out_num;
-	for (unsigned int i = 0; i < n; i++)
-		iov[i] = r->iov[i];
-	return elem;
-}
-
-/* The last one was popped again, or given up: who waits for a stop may look. */
-static void tell_drained(struct vu__ring *r)
-{
-	if (r->drained_fd >= 0)
-		vu__event_signal(r->drained_fd);
-}
-
 /* Pops what the last back-end had taken, in the order it did, if that is what is left. */
 VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
 {
@@ -108,7 +63,7 @@ VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
 	head = vq->resubmit_list[vq->resubmit_num - 1].index;
 	if (!vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
 		return NULL;
-	elem = make_element(r, size, head, &chain);
+	elem = vu__elem_make(r, size, head, &chain);
 	if (!elem)
 		return NULL;
 	vu__meter_popped_again(&r->meter);
@@ -117,7 +72,7 @@ VU_COLD static void *pop_again(struct vu__ring *r, size_t size)
 	if (!--vq->resubmit_num) {
 		r->resubmitting = false;
 		r->can_pop = r->open;
-		tell_drained(r);
+		vu__elem_tell_drained(r);
 	}
 	return elem;
 }
@@ -131,7 +86,7 @@ static VU_NOINLINE bool look(struct vu__ring *r)
 	VuVirtq *vq = r->vq;
 	uint16_t n;
 
-	if (!r->can_pop || !have_entry(r))
+	if (!r->can_pop || r->is_packed || !have_entry(r))
 		return false;
 	n = vq->shadow_avail_idx - vq->last_avail_idx;
 	if (VU__METERED)
@@ -140,6 +95,11 @@ static VU_NOINLINE bool look(struct vu__ring *r)
 	vu__ring_date(r);
 	r->row = n;
 	return true;
+}
+
+static VU_NOINLINE void *pop_other(struct vu__ring *r, size_t size)
+{
+	return r->is_packed && r->can_pop ? vu__packed_pop(r, size) : pop_again(r, size);
 }
 
 void *vu__ring_pop(struct vu__ring *r, size_t size)
@@ -151,7 +111,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	void *elem;
 
 	if (VU_UNLIKELY(!r->row) && !look(r))
-		return pop_again(r, size);
+		return pop_other(r, size);
 	if (VU_UNLIKELY(size < sizeof(VuVirtqElement)))
 		return NULL;
 	slot = vq->last_avail_idx & r->mask;
@@ -169,7 +129,7 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 		    !vu__chain_walk(r, head, VU__WALK_RECORD, &chain, NULL, NULL) :
 		    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
 		return NULL;
-	elem = make_element(r, size, head, &chain);
+	elem = vu__elem_make(r, size, head, &chain);
 	if (VU_UNLIKELY(!elem))
 		return NULL;
 	r->head_gen[head] = r->gen;
@@ -193,6 +153,13 @@ void *vu__ring_pop(struct vu__ring *r, size_t size)
 	return elem;
 }
 
+static uint16_t last_popped(const struct vu__ring *r)
+{
+	if (r->is_packed)
+		return vu__packed_last_popped(r);
+	return r->popped[(uint16_t)(r->vq->last_avail_idx - 1) & r->mask];
+}
+
 /*
  * Takes back the last pop, of @head: it is the next to be popped.  What the last back-end
  * had taken stays in flight and goes back to its list; nothing else has a place there.
@@ -201,7 +168,9 @@ static void take_back(struct vu__ring *r, unsigned int head)
 {
 	VuVirtq *vq = r->vq;
 
-	if (r->popped[(uint16_t)(vq->last_avail_idx - 1) & r->mask] == head) {
+	if (last_popped(r) == head && r->is_packed) {
+		vu__packed_take_back(r);
+	} else if (last_popped(r) == head) {
 		if (vq->inflight)
 			vu__inflight_drop(vq->inflight, head);
 		vq->last_avail_idx--;
@@ -219,7 +188,8 @@ static void take_back(struct vu__ring *r, unsigned int head)
 
 void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem, uint64_t written)
 {
-	if (!r->can_push || is_stale(r, elem) || !head_done(r, elem->index))
+	if (!r->can_push || vu__elem_is_stale(r, elem) ||
+	    !vu__elem_head_done(r, elem->index))
 		return;
 	if (VU_UNLIKELY(r->dirty.log && r->dirty.data) &&
 	    vu__chain_mark(r, elem->index, written))
@@ -232,14 +202,15 @@ bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem)
 {
 	VuVirtq *vq = r->vq;
 
-	if (!r->can_push || !vq->inflight || is_stale(r, elem) || !head_done(r, elem->index))
+	if (!r->can_push || !vq->inflight || vu__elem_is_stale(r, elem) ||
+	    !vu__elem_head_done(r, elem->index))
 		return false;
 	/* The device may have written some of it. */
 	if (r->dirty.data && vu__chain_mark(r, elem->index, UINT64_MAX))
 		vu__dirty_flush(&r->dirty);
 	vu__meter_abandoned(&r->meter);
 	if (!--vq->inuse)
-		tell_drained(r);
+		vu__elem_tell_drained(r);
 	return true;
 }
 
@@ -250,13 +221,16 @@ bool vu__ring_rewind(struct vu__ring *r, unsigned int num)
 	if (!r->can_push || num > (unsigned int)vq->inuse)
 		return false;
 	while (num--) {
-		unsigned int head = r->popped[(uint16_t)(vq->last_avail_idx - 1) & r->mask];
+		unsigned int head = last_popped(r);
 
 		/* None: it came from the list, and the one popped last is next to those left. */
 		if (head == VU__NO_HEAD && vq->resubmit_num < r->resubmits)
 			head = vq->resubmit_list[vq->resubmit_num].index;
-		if (head_done(r, head)) {
+		if (vu__elem_head_done(r, head)) {
 			take_back(r, head);
+		} else if (r->is_packed) {
+			/* Its descriptor may be that of another one, used since. */
+			return false;
 		} else {
 			vq->last_avail_idx--;
 			vq->inuse--;
@@ -286,6 +260,12 @@ static VU_NOINLINE bool time_push(struct vu__ring *r, unsigned int head)
 	return true;
 }
 
+/* So far, as the meter was told. */
+static inline uint16_t popped(const struct vu__ring *r)
+{
+	return VU_UNLIKELY(r->is_packed) ? r->packed.popped : r->vq->last_avail_idx;
+}
+
 /* A meter's flags are only set while the ring's is: one look tells both. */
 static VU_ALWAYS_INLINE bool may_push(struct vu__ring *r, unsigned int head)
 {
@@ -294,16 +274,16 @@ static VU_ALWAYS_INLINE bool may_push(struct vu__ring *r, unsigned int head)
 	if (VU_LIKELY(r->meter.push_ok))
 		return true;
 	return (r->meter.row_gen && head < r->vq->vring.num &&
-		vu__meter_pushes_too(&r->meter, r->head_gen[head], r->vq->last_avail_idx)) ||
+		vu__meter_pushes_too(&r->meter, r->head_gen[head], popped(r))) ||
 	       time_push(r, head);
 }
 
 /* Takes @elem out of flight, to be shown as used.  False: it cannot be. */
 static VU_ALWAYS_INLINE bool complete(struct vu__ring *r, const VuVirtqElement *elem)
 {
-	if (is_stale(r, elem) || !may_push(r, elem->index))
+	if (vu__elem_is_stale(r, elem) || !may_push(r, elem->index))
 		return false;
-	if (VU_LIKELY(head_done(r, elem->index)))
+	if (VU_LIKELY(vu__elem_head_done(r, elem->index)))
 		return true;
 	not_in_flight(elem);
 	return false;
@@ -426,6 +406,13 @@ static VU_NOINLINE bool fill_untracked(struct vu__ring *r, const VuVirtqElement 
 	return true;
 }
 
+static VU_NOINLINE bool fill_packed(struct vu__ring *r, const VuVirtqElement *elem,
+				    unsigned int len, unsigned int idx)
+{
+	return idx < r->vq->vring.num && complete(r, elem) &&
+	       vu__packed_fill(r, elem->index, len, idx);
+}
+
 bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len,
 		   unsigned int idx)
 {
@@ -433,8 +420,12 @@ bool vu__ring_fill(struct vu__ring *r, const VuVirtqElement *elem, unsigned int 
 
 	/* The rest of the batch moves up. */
 	idx -= r->refused;
-	ret = VU_LIKELY(!r->tracked) ? fill_untracked(r, elem, len, idx) :
-				       fill_tracked(r, elem, len, idx);
+	if (VU_LIKELY(!r->tracked))
+		ret = fill_untracked(r, elem, len, idx);
+	else if (r->tracked == VU__TRACKED_PACKED)
+		ret = fill_packed(r, elem, len, idx);
+	else
+		ret = fill_tracked(r, elem, len, idx);
 	if (VU_UNLIKELY(!ret))
 		r->refused++;
 	return ret;
@@ -462,10 +453,12 @@ void vu__ring_flush(struct vu__ring *r, unsigned int num)
 		vu__error("%u elements were flushed, only %d are in flight", num, r->vq->inuse);
 		return;
 	}
-	if (VU_UNLIKELY(r->tracked))
-		flush_tracked(r, num, VU__NO_HEAD);
-	else
+	if (VU_LIKELY(!r->tracked))
 		flush(r, num);
+	else if (r->tracked == VU__TRACKED_PACKED)
+		vu__packed_flush(r, num);
+	else
+		flush_tracked(r, num, VU__NO_HEAD);
 }
 
 static VU_NOINLINE void push_completed(struct vu__ring *r, const VuVirtqElement *elem,
@@ -511,6 +504,13 @@ static VU_NOINLINE void push_untracked(struct vu__ring *r, const VuVirtqElement 
 	flush(r, 1);
 }
 
+static VU_NOINLINE void push_packed(struct vu__ring *r, const VuVirtqElement *elem,
+				    unsigned int len)
+{
+	if (fill_packed(r, elem, len, 0))
+		vu__packed_flush(r, 1);
+}
+
 /* Nothing is done here, nor above, so that no register need be saved. */
 void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int len)
 {
@@ -518,19 +518,31 @@ void vu__ring_push(struct vu__ring *r, const VuVirtqElement *elem, unsigned int 
 		push_untracked(r, elem, len);
 	else if (r->tracked == VU__TRACKED_LOG)
 		push_logged(r, elem, len);
+	else if (r->tracked == VU__TRACKED_PACKED)
+		push_packed(r, elem, len);
 	else
 		push_tracked(r, elem, len);
 }
 
+/* Whether there is something in the ring itself that may be popped. */
+static bool have(struct vu__ring *r)
+{
+	return r->can_pop && (r->is_packed ? vu__packed_have(r) : have_entry(r));
+}
+
 bool vu__ring_empty(struct vu__ring *r)
 {
-	return !r->resubmitting && (!r->can_pop || !have_entry(r));
+	return !r->resubmitting && !have(r);
 }
 
 void vu__ring_set_notification(struct vu__ring *r, bool enable)
 {
 	VuVirtq *vq = r->vq;
 
+	if (r->is_packed) {
+		vu__packed_set_notification(r, enable);
+		return;
+	}
 	vq->notification = enable;
 	if (!r->can_push)
 		return;
@@ -553,7 +565,7 @@ void vu__ring_set_notification(struct vu__ring *r, bool enable)
 }
 
 /* Adds up what is available, until it is enough.  False: the ring is broken. */
-static bool sum_available(struct vu__ring *r, uint64_t *in, uint64_t *out, uint64_t max_in,
+static bool sum_split(struct vu__ring *r, uint64_t *in, uint64_t *out, uint64_t max_in,
 			  uint64_t max_out)
 {
 	VuVirtq *vq = r->vq;
@@ -573,6 +585,14 @@ static bool sum_available(struct vu__ring *r, uint64_t *in, uint64_t *out, uint6
 	return true;
 }
 
+static bool sum_available(struct vu__ring *r, uint64_t *in, uint64_t *out, uint64_t max_in,
+			  uint64_t max_out)
+{
+	if (r->is_packed)
+		return !vu__packed_have(r) || vu__packed_sum(r, in, out, max_in, max_out);
+	return !have_entry(r) || !refill(r) || sum_split(r, in, out, max_in, max_out);
+}
+
 void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *out,
 			  unsigned int max_in, unsigned int max_out)
 {
@@ -585,8 +605,7 @@ void vu__ring_avail_bytes(struct vu__ring *r, unsigned int *in, unsigned int *ou
 		if (!vu__chain_sum(r, vq->resubmit_list[i - 1].index, &in_sum, &out_sum))
 			return;
 	}
-	if (r->open && have_entry(r) && refill(r) &&
-	    !sum_available(r, &in_sum, &out_sum, max_in, max_out))
+	if (r->open && !sum_available(r, &in_sum, &out_sum, max_in, max_out))
 		return;
 	*in = VU_MIN(in_sum, UINT32_MAX);
 	*out = VU_MIN(out_sum, UINT32_MAX);
@@ -598,6 +617,8 @@ bool vu__ring_should_call(struct vu__ring *r)
 	uint16_t old = vq->signalled_used, new = vq->used_idx, event;
 	bool valid = vq->signalled_used_valid;
 
+	if (r->is_packed)
+		return vu__packed_should_call(r);
 	if (!r->can_push)
 		return false;
 	vq->signalled_used = new;

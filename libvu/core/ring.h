@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A split virtqueue from the device's side (virtio 1.2, "Split Virtqueues").
+ * A virtqueue from the device's side: a split one (virtio 1.2, "Split Virtqueues"), or a
+ * packed one, whose own is in packed.h.
  *
  * The indices, and where the ring is, live in the public VuVirtq; struct vu__ring has
  * what the public does not see.  Everything the guest can write is read once into a
@@ -17,6 +18,7 @@
 #include "core/inflight.h"
 #include "core/memmap.h"
 #include "core/meter.h"
+#include "core/packed.h"
 #include "libvu/libvhost-user.h"
 
 /* Memory that elements popped before a change of the memory table still point into. */
@@ -55,6 +57,7 @@ enum vu__tracked {
 	VU__TRACKED_NOT,
 	VU__TRACKED_LOG, /* buffers and the used ring are logged, in ways that can be quick */
 	VU__TRACKED,	 /* dirty pages are logged, or what is in flight is noted */
+	VU__TRACKED_PACKED, /* the ring is packed: all of it is elsewhere */
 };
 
 /*
@@ -69,9 +72,11 @@ struct vu__ring {
 	/* What every element needs, close together. */
 	VuVirtq *vq;
 	struct vu__memmap *map;
+	const struct vring_desc *table; /* where chains begin: the ring's, or packed.kept */
 	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
 	uint16_t mask;	    /* size - 1 */
-	uint16_t row;	    /* entries that may be popped without looking at anything else */
+	uint16_t row;	    /* entries that may be popped without looking at anything else;
+			       0 in a packed ring */
 	uint8_t gen;   /* of what is popped now; never 0 */
 	bool can_pop;  /* open, and nothing to be resubmitted */
 	bool open;     /* started, not broken, not being stopped */
@@ -81,18 +86,22 @@ struct vu__ring {
 	bool event_idx;
 	bool indirect;
 	bool notify_on_empty;
+	bool is_packed;
 	bool armed;	   /* avail_event is armed_at */
 	uint16_t armed_at;
 	uint8_t *head_gen; /* per head: gen it was popped in, 0 if it is not in flight */
-	uint16_t *popped;  /* per place in the available ring: the head popped there */
+	uint16_t *popped;  /* per place in the available ring: the head popped there; in a
+			      packed ring, in the order they were, in turns */
 	struct iovec *iov; /* scratch of VIRTQUEUE_MAX_SIZE */
 	struct vu__meter meter;
 	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
 	uint32_t run;	/* of elements popped since this start: VU__RUN and a number */
 	/* And the rest. */
 	uint64_t *gen_time; /* per gen: when that was */
-	uint16_t *filled; /* per place in the used ring: the head filled there, with inflight */
-	void *table;	  /* scratch for an indirect table that is not in one piece */
+	uint16_t *filled; /* per place in the used ring: the head filled there, with inflight;
+			     in a packed ring, per place in the batch */
+	void *scratch;	  /* for an indirect table that is not in one piece, or packed */
+	struct vu__packed packed;
 	struct vu__dirty dirty;
 	struct vu__used_log used_log;
 	struct vu__writable *writable; /* per head; made when data is logged first */
@@ -114,8 +123,14 @@ struct vu__ring {
 	void *opaque;
 };
 
-/* Readies @r for rings of @num entries.  0 or -ENOMEM. */
-VU_MUST_CHECK int vu__ring_prepare(struct vu__ring *r, unsigned int num);
+/* Readies @r for rings of @num entries, packed ones or not.  0 or -ENOMEM. */
+VU_MUST_CHECK int vu__ring_prepare(struct vu__ring *r, unsigned int num, bool packed);
+
+/*
+ * Where the ring is, in the memory of its map.  A packed one's three parts are given as a
+ * split ring's are, and are not shown in vq->vring, whose pointers are of other types.
+ */
+void vu__ring_place(struct vu__ring *r, const VuRing *ring);
 
 /* Releases everything but the public part. */
 void vu__ring_destroy(struct vu__ring *r);
@@ -130,8 +145,8 @@ void vu__ring_resubmit(struct vu__ring *r, struct vu__inflight_left *left);
 void vu__ring_leave_resubmits(struct vu__ring *r);
 
 /*
- * Begins to serve a ring whose addresses are in vq->vring: takes the used index from
- * it, forgets what was in flight, asks for kicks.  True if there is something to pop
+ * Begins to serve a ring that has its place: takes the used index from it if it is split,
+ * forgets what was in flight, asks for kicks.  True if there is something to pop
  * already, so that nobody waits for a kick that was sent before.
  */
 bool vu__ring_start(struct vu__ring *r);
@@ -140,6 +155,7 @@ bool vu__ring_start(struct vu__ring *r);
 static inline void vu__ring_look_again(struct vu__ring *r)
 {
 	r->row = 0;
+	r->packed.row = 0;
 	vu__meter_expire(&r->meter);
 }
 
@@ -257,6 +273,8 @@ bool vu__ring_should_call(struct vu__ring *r);
 /* Whether something was flushed since that was asked. */
 static inline bool vu__ring_owes_call(const struct vu__ring *r)
 {
+	if (r->is_packed)
+		return r->can_push && r->packed.since;
 	return r->can_push && r->vq->used_idx != r->vq->signalled_used;
 }
 

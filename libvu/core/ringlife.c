@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A split ring's life: readied, started, broken, stopped.  Control thread, with the
+ * A ring's life: readied, started, broken, stopped.  Control thread, with the
  * queue's thread kept out; vu__ring_break(): queue's thread.
  */
 #include <errno.h>
@@ -10,14 +10,18 @@
 
 #include "base/sys.h"
 #include "core/chain.h"
+#include "core/packedring.h"
 #include "core/used.h"
 
-int vu__ring_prepare(struct vu__ring *r, unsigned int num)
+int vu__ring_prepare(struct vu__ring *r, unsigned int num, bool packed)
 {
 	VU_CLEANUP_FREE uint16_t *popped = NULL, *filled = NULL;
 	VU_CLEANUP_FREE uint8_t *head_gen = NULL;
 
 	if (vu__meter_prepare(&r->meter))
+		return -ENOMEM;
+	r->is_packed = packed;
+	if (packed && vu__packed_prepare(&r->packed, num))
 		return -ENOMEM;
 	if (num <= r->alloc_num)
 		return 0;
@@ -50,7 +54,8 @@ void vu__ring_destroy(struct vu__ring *r)
 	free(vu__steal_ptr(&r->filled));
 	free(vu__steal_ptr(&r->writable));
 	free(vu__steal_ptr(&r->iov));
-	free(vu__steal_ptr(&r->table));
+	free(vu__steal_ptr(&r->scratch));
+	vu__packed_destroy(&r->packed);
 	vu__meter_destroy(&r->meter);
 	r->alloc_num = 0;
 }
@@ -86,6 +91,27 @@ void vu__ring_leave_resubmits(struct vu__ring *r)
 	r->vq->inuse -= r->vq->resubmit_num;
 }
 
+void vu__ring_place(struct vu__ring *r, const VuRing *ring)
+{
+	VuRing *v = &r->vq->vring;
+	struct vu__packed *p = &r->packed;
+
+	*v = *ring;
+	r->table = ring->desc;
+	if (!r->is_packed)
+		return;
+	p->desc = (void *)ring->desc;
+	p->driver = (const void *)ring->avail;
+	p->device = (void *)ring->used;
+	/* The log's address in the message is of one part; and peers differ on which. */
+	p->desc_gpa = vu__memmap_gpa(r->map, p->desc);
+	p->device_gpa = vu__memmap_gpa(r->map, p->device);
+	r->table = p->kept;
+	v->desc = NULL;
+	v->avail = NULL;
+	v->used = NULL;
+}
+
 /* Where generations are kept: readers look for them in the annex. */
 static void use_room(struct vu__ring *r)
 {
@@ -104,6 +130,20 @@ static uint32_t next_run(void)
 	return VU__RUN | (__atomic_add_fetch(&starts, 1, __ATOMIC_RELAXED) & ~VU__RUN_MASK);
 }
 
+/* Asks for kicks.  True if there is something to pop already. */
+static bool begin_split(struct vu__ring *r)
+{
+	/*
+	 * Another back-end may have left its own wish in the ring, or an avail_event that
+	 * the driver has passed: both would leave us asleep.
+	 */
+	vu__ring_set_used_flags(r, 0);
+	if (r->event_idx)
+		return vu__ring_arm(r);
+	vu__split_fence();
+	return vu__split_avail_idx(r->vq->vring.avail) != r->vq->last_avail_idx;
+}
+
 bool vu__ring_start(struct vu__ring *r)
 {
 	VuVirtq *vq = r->vq;
@@ -113,7 +153,8 @@ bool vu__ring_start(struct vu__ring *r)
 	r->refused = 0;
 	r->mask = vq->vring.num - 1;
 	vq->shadow_avail_idx = vq->last_avail_idx;
-	vq->used_idx = vu__split_used_idx(vq->vring.used);
+	if (!r->is_packed)
+		vq->used_idx = vu__split_used_idx(vq->vring.used);
 	vq->signalled_used = vq->used_idx;
 	vq->signalled_used_valid = false;
 	vq->notification = true;
@@ -129,17 +170,7 @@ bool vu__ring_start(struct vu__ring *r)
 	r->can_push = true;
 	r->open = true;
 	r->can_pop = !r->resubmitting;
-	/*
-	 * Another back-end may have left its own wish in the ring, or an avail_event that
-	 * the driver has passed: both would leave us asleep.
-	 */
-	vu__ring_set_used_flags(r, 0);
-	if (r->event_idx) {
-		pending = vu__ring_arm(r);
-	} else {
-		vu__split_fence();
-		pending = vu__split_avail_idx(vq->vring.avail) != vq->last_avail_idx;
-	}
+	pending = r->is_packed ? vu__packed_start(r) : begin_split(r);
 	return pending || r->resubmitting;
 }
 
@@ -162,6 +193,10 @@ void vu__ring_stop(struct vu__ring *r)
 	r->vq->vring.desc = NULL;
 	r->vq->vring.avail = NULL;
 	r->vq->vring.used = NULL;
+	r->packed.desc = NULL;
+	r->packed.driver = NULL;
+	r->packed.device = NULL;
+	r->table = NULL;
 	vu__ring_drop_maps(r);
 }
 

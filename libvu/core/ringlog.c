@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "core/packedring.h"
 
 /* --- where the used ring's pages are in the log --- */
 
@@ -74,6 +75,10 @@ void vu__ring_mark_entry_now(struct vu__ring *r)
 
 static void choose_tracking(struct vu__ring *r)
 {
+	if (r->is_packed) {
+		r->tracked = VU__TRACKED_PACKED;
+		return;
+	}
 	find_used_ring(r);
 	if (r->used_log.word && r->writable && !r->vq->inflight)
 		r->tracked = VU__TRACKED_LOG;
@@ -99,7 +104,7 @@ void vu__ring_set_addresses(struct vu__ring *r, const VuRing *ring)
 {
 	/* What is noted is of the old ones. */
 	vu__dirty_flush(&r->dirty);
-	r->vq->vring = *ring;
+	vu__ring_place(r, ring);
 	choose_tracking(r);
 }
 
@@ -107,6 +112,10 @@ void vu__ring_mark_start(struct vu__ring *r)
 {
 	if (!r->can_push)
 		return;
+	if (r->is_packed) {
+		vu__packed_mark_device(r);
+		return;
+	}
 	vu__ring_mark_used_now(r, offsetof(struct vring_used, flags), sizeof(__virtio16));
 	if (r->event_idx)
 		vu__ring_mark_used_now(r, vu__split_used_size(r->vq->vring.num, 0),

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/virtio_ring.h>
 
 #include "base/sys.h"
 #include "proto/image.pb-c.h"
@@ -177,6 +178,29 @@ static struct vu__snap_queue *find_queue(struct vu__snap *s, uint32_t index)
 	return NULL;
 }
 
+static int get_descriptors(struct loader *l, const Vu__Image__InFlight *m,
+			   struct vu__snap_queue *q)
+{
+	const uint32_t known = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT;
+
+	if (m->n_descriptors > VU__SNAP_RING_MAX)
+		return refuse(l, -EINVAL, "%zu descriptors in flight on queue %u",
+			      m->n_descriptors, m->queue);
+	q->descs = vu__sys.calloc(m->n_descriptors + 1, sizeof(*q->descs));
+	if (!q->descs)
+		return -ENOMEM;
+	for (; q->ndescs < m->n_descriptors; q->ndescs++) {
+		const Vu__Image__InFlight__Descriptor *d = m->descriptors[q->ndescs];
+
+		if (d->flags & ~known)
+			return refuse(l, -EINVAL, "a descriptor in flight with flags 0x%x",
+				      d->flags);
+		q->descs[q->ndescs] =
+			(struct vu__snap_desc){d->address, d->length, d->flags, 0};
+	}
+	return 0;
+}
+
 static int get_inflight(struct loader *l, const void *message)
 {
 	const Vu__Image__InFlight *m = message;
@@ -196,7 +220,7 @@ static int get_inflight(struct loader *l, const void *message)
 		ret = head > UINT16_MAX ? refuse(l, -EINVAL, "head %u", head) : 0;
 		q->heads[q->nheads] = head;
 	}
-	return ret;
+	return ret ? ret : get_descriptors(l, m, q);
 }
 
 static int get_inflight_region(struct loader *l, const void *message)
@@ -282,7 +306,7 @@ static const struct part {
 	[VU__REC_DEVICE] = {&vu__image__device__descriptor, get_device, 16384, true},
 	[VU__REC_MEMORY] = {&vu__image__memory__descriptor, get_memory, 262144, true},
 	[VU__REC_QUEUE] = {&vu__image__queue__descriptor, get_queue, 16384, false},
-	[VU__REC_INFLIGHT] = {&vu__image__in_flight__descriptor, get_inflight, 262144, false},
+	[VU__REC_INFLIGHT] = {&vu__image__in_flight__descriptor, get_inflight, 1048576, false},
 	[VU__REC_INFLIGHT_REGION] = {&vu__image__in_flight_region__descriptor,
 				     get_inflight_region, 16384, true},
 	[VU__REC_DIRTY_LOG] = {&vu__image__dirty_log__descriptor, get_dirty_log, 16384, true},

@@ -142,13 +142,37 @@ static int put_queue(const struct vu__snap_queue *q, struct vu__image_writer *w)
 	return put_required(w, VU__REC_QUEUE, vu__queue_to_message(q, &m));
 }
 
+static int make_descriptors(const struct vu__snap_queue *q,
+			    Vu__Image__InFlight__Descriptor **bodies,
+			    Vu__Image__InFlight__Descriptor ***list)
+{
+	*bodies = vu__sys.calloc(q->ndescs + 1, sizeof(**bodies));
+	*list = vu__sys.calloc(q->ndescs + 1, sizeof(**list));
+	if (!*bodies || !*list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < q->ndescs; i++) {
+		Vu__Image__InFlight__Descriptor *d = &(*bodies)[i];
+
+		vu__image__in_flight__descriptor__init(d);
+		d->address = q->descs[i].addr;
+		d->length = q->descs[i].len;
+		d->flags = q->descs[i].flags;
+		(*list)[i] = d;
+	}
+	return 0;
+}
+
 static int put_inflight(const struct vu__snap_queue *q, struct vu__image_writer *w)
 {
 	Vu__Image__InFlight m = VU__IMAGE__IN_FLIGHT__INIT;
+	VU_CLEANUP_FREE Vu__Image__InFlight__Descriptor *bodies = NULL;
+	VU_CLEANUP_FREE Vu__Image__InFlight__Descriptor **list = NULL;
 	VU_CLEANUP_FREE uint32_t *heads = NULL;
 
 	if (!q->nheads)
 		return 0;
+	if (make_descriptors(q, &bodies, &list))
+		return -ENOMEM;
 	heads = vu__sys.calloc(q->nheads, sizeof(*heads));
 	if (!heads)
 		return -ENOMEM;
@@ -157,6 +181,8 @@ static int put_inflight(const struct vu__snap_queue *q, struct vu__image_writer 
 	m.queue = q->index;
 	m.heads = heads;
 	m.n_heads = q->nheads;
+	m.descriptors = list;
+	m.n_descriptors = q->ndescs;
 	return put_required(w, VU__REC_INFLIGHT, &m.base);
 }
 

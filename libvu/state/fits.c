@@ -35,8 +35,9 @@ static int check_queues(const struct vu__snap *s, struct vu__dev *d)
 		if (q->index >= d->pub->max_queues)
 			return vu__refuse(d, -ENOSPC, "the image has a queue %u, this device %u "
 					  "queues", q->index, d->pub->max_queues);
-		if (q->packed)
-			return vu__refuse(d, -ENOTSUP, "queue %u is packed", q->index);
+		if (q->packed != vu__has_bit(s->device.features, VU__F_RING_PACKED))
+			return vu__refuse(d, -EINVAL, "queue %u is %s, the image's features say "
+					  "otherwise", q->index, q->packed ? "packed" : "split");
 	}
 	return 0;
 }

@@ -138,6 +138,26 @@ void vu__restored_load(struct vu__dev *d)
 
 /* --- the request --- */
 
+/* The chains of a packed queue's requests in flight, and which entries they begin at. */
+static void put_back(struct vu__packed *p, uint16_t *heads, const void *opaque)
+{
+	const struct vu__snap_queue *q = opaque;
+	struct vu__packed_filling f = vu__packed_fill_begin(p);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < q->ndescs; i++) {
+		const struct vu__snap_desc *d = &q->descs[i];
+
+		/* There is room: vu__snap_check() has counted them. */
+		(void)vu__packed_keep(p, &f, d->addr, d->len, d->flags);
+		if (d->flags & VRING_DESC_F_NEXT)
+			continue;
+		heads[n] = vu__packed_commit(p, &f, q->heads[n]);
+		f = vu__packed_fill_begin(p);
+		n++;
+	}
+}
+
 static void expect(struct restored *r)
 {
 	r->expect.id = r->snap.inventory.id;
@@ -148,10 +168,12 @@ static void expect(struct restored *r)
 		r->expect.queues[q->index] = (struct vu__expect_queue){
 			.waits = q->size && (q->started || q->last_avail || q->used),
 			.num = q->size,
-			.used = q->used,
-			.last_avail = q->last_avail,
+			.used = vu__snap_used(q),
+			.last_avail = vu__snap_avail(q),
 			.heads = q->heads,
 			.nheads = q->nheads,
+			.put_back = q->ndescs ? put_back : NULL,
+			.opaque = q,
 		};
 	}
 }

@@ -220,8 +220,8 @@ static bool still_true(struct vu__control *c)
 		if (live)
 			vu__queue_quiesce(q);
 		same = vq->started == was->started && vq->vring.num == was->size &&
-		       vq->last_avail_idx == was->last_avail &&
-		       (!live || vq->used_idx == was->used);
+		       vq->last_avail_idx == vu__snap_avail(was) &&
+		       (!live || vq->used_idx == vu__snap_used(was));
 		if (live)
 			vu__queue_resume(q);
 		if (!same)

@@ -253,7 +253,8 @@ static int set_up_queue(struct vu__control *c, const struct vu__snap_queue *q,
 	if (!ret && q->has_addresses && (!was || !same_address(q, was)))
 		ret = set_address(d, q);
 	if (!ret && q->size)
-		ret = vu__ring_prepare(&d->queues[i].ring, q->size);
+		ret = vu__ring_prepare(&d->queues[i].ring, q->size,
+				       vu__queue_is_packed(&d->queues[i]));
 	/* Made now, it is there when the queue starts. */
 	if (!ret && q->size)
 		(void)vu__telemetry_annex(d->telemetry, i, q->size);
@@ -303,7 +304,8 @@ static int check_ring(struct vu__control *c, const struct vu__snap_queue *q)
 	if (!q->size || !q->has_addresses)
 		return 0;
 	ret = vu__queue_resolve(queue, c->d->map, &ring);
-	if (ret || q->broken[0])
+	/* A packed one does not say where it is used. */
+	if (ret || q->broken[0] || q->packed)
 		return ret;
 	if (vu__split_used_idx(ring.used) != q->used)
 		return vu__refuse(c->d, -EPROTO, "queue %u: its used index is %u, not %u",
@@ -315,7 +317,9 @@ int vu__take_start_queue(struct vu__control *c, const struct vu__snap_queue *q)
 {
 	struct vu__dev *d = c->d;
 	unsigned int i = q->index;
-	int ret = request_state(d, vu__req_set_vring_base, VU__SET_VRING_BASE, i, q->last_avail);
+	uint32_t base = q->packed ? vu__snap_avail(q) | (uint32_t)vu__snap_used(q) << 16 :
+				    q->last_avail;
+	int ret = request_state(d, vu__req_set_vring_base, VU__SET_VRING_BASE, i, base);
 
 	if (!ret)
 		ret = vu__queue_use_kick(&d->queues[i], vu__steal_fd(&c->take->queues[i].kick),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/packed.h"
 #include "core/split.h"
 #include "wire/spec.h"
 
@@ -30,8 +31,10 @@ static int bad(const struct check *c, const char *fmt, ...)
 
 void vu__snap_release(struct vu__snap *s)
 {
-	for (uint32_t i = 0; i < s->nqueues; i++)
+	for (uint32_t i = 0; i < s->nqueues; i++) {
 		free(s->queues[i].heads);
+		free(s->queues[i].descs);
+	}
 	free(s->queues);
 	free(s->regions);
 	free(s->blob.data);
@@ -90,6 +93,23 @@ static int check_rings(const struct check *c, const struct vu__snap_queue *q)
 	return bad(c, "queue %u: its rings are not in the memory regions", q->index);
 }
 
+/* As many chains as there are requests, all of the descriptors that are outstanding. */
+static int check_chains(const struct check *c, const struct vu__snap_queue *q)
+{
+	unsigned int ahead = vu__packed_distance(vu__snap_used(q), vu__snap_avail(q), q->size);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < q->ndescs; i++)
+		n += !(q->descs[i].flags & VRING_DESC_F_NEXT);
+	if (ahead > q->size || q->ndescs > ahead)
+		return bad(c, "queue %u: %u descriptors in flight from slot %u to %u", q->index,
+			   q->ndescs, q->used, q->last_avail);
+	if (n != q->nheads || (q->ndescs && q->descs[q->ndescs - 1].flags & VRING_DESC_F_NEXT))
+		return bad(c, "queue %u: %u requests in flight have %u chains", q->index,
+			   q->nheads, n);
+	return 0;
+}
+
 /* No head twice, none behind the ring's end. */
 static int check_heads(const struct check *c, const struct vu__snap_queue *q)
 {
@@ -127,10 +147,15 @@ static int check_queue(const struct check *c, const struct vu__snap_queue *q)
 	    (q->last_avail >= q->size || q->used >= q->size)))
 		return bad(c, "queue %u: indices %u and %u", q->index, q->last_avail, q->used);
 	if (!is_serving(q))
-		return q->nheads ? bad(c, "queue %u: requests in flight, but it is stopped",
+		return q->nheads || q->ndescs ? bad(c, "queue %u: requests in flight, but it is stopped",
 				       q->index) : 0;
+	if (q->packed)
+		return check_chains(c, q);
+	if (q->ndescs)
+		return bad(c, "queue %u: a split ring with %u descriptors of its own", q->index,
+			   q->ndescs);
 	/* What has been popped is in flight, or completed, or was lost before a restart. */
-	if (!q->packed && q->nheads > ahead)
+	if (q->nheads > ahead)
 		return bad(c, "queue %u: %u popped and %u completed, but %u in flight", q->index,
 			   q->last_avail, q->used, q->nheads);
 	return q->nheads ? check_heads(c, q) : 0;

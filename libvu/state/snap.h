@@ -47,6 +47,13 @@ struct vu__snap_notifier {
 	uint64_t count;
 };
 
+struct vu__snap_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags; /* VRING_DESC_F_ */
+	uint16_t reserved; /* 0 */
+};
+
 struct vu__snap_queue {
 	uint32_t index;
 	uint32_t size;
@@ -71,9 +78,23 @@ struct vu__snap_queue {
 		uint16_t avail_flags, used_flags;
 		uint16_t used_event, avail_event;
 	} seen;
-	uint16_t *heads; /* in flight */
+	uint16_t *heads; /* in flight; buffer ids in a packed ring */
 	uint32_t nheads;
+	/* A packed ring does not keep them: their chains, one behind the other. */
+	struct vu__snap_desc *descs;
+	uint32_t ndescs;
 };
+
+/* Where a queue is: what VuVirtq says, which for a packed ring has the wrap counter. */
+static inline uint16_t vu__snap_avail(const struct vu__snap_queue *q)
+{
+	return q->last_avail | (q->avail_wrap ? 0x8000u : 0);
+}
+
+static inline uint16_t vu__snap_used(const struct vu__snap_queue *q)
+{
+	return q->used | (q->used_wrap ? 0x8000u : 0);
+}
 
 struct vu__snap_shared { /* the inflight region or the dirty log */
 	bool present;

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/sys.h"
+#include "core/packed.h"
 #include "core/split.h"
 
 #define COPY_TEXT(to, from) snprintf(to, sizeof(to), "%s", from)
@@ -198,8 +199,10 @@ static bool is_set_up(const struct vu__queue *q)
 
 void vu__snapshot_set_up(struct vu__dev *d, struct vu__snap *s)
 {
-	for (uint32_t i = 0; i < s->nqueues; i++)
+	for (uint32_t i = 0; i < s->nqueues; i++) {
 		free(s->queues[i].heads);
+		free(s->queues[i].descs);
+	}
 	s->nqueues = 0;
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
 		struct vu__snap_queue *to = &s->queues[s->nqueues];
@@ -265,18 +268,66 @@ static unsigned int collect_heads(const struct vu__ring *r, uint16_t *heads)
 	return n;
 }
 
+/* The same of a packed ring, whose order of popping is in r->popped, in turns. */
+static unsigned int collect_packed(const struct vu__ring *r, uint16_t *heads)
+{
+	const struct vu__packed *p = &r->packed;
+	uint64_t seen[VU__SNAP_RING_MAX / 64] = {0};
+	unsigned int num = r->vq->vring.num, n = 0;
+
+	for (unsigned int i = 1; i <= num; i++) {
+		uint16_t head = r->popped[(p->turn + num - i) % num];
+
+		if (head == VU__NO_HEAD || !r->head_gen[head] ||
+		    vu__has_bit(seen[head / 64], head % 64))
+			continue;
+		seen[head / 64] |= VU_BIT(head % 64);
+		heads[n++] = head;
+	}
+	for (unsigned int head = 0; head < num; head++) {
+		if (r->head_gen[head] && !vu__has_bit(seen[head / 64], head % 64))
+			heads[n++] = head;
+	}
+	return n;
+}
+
+/* Puts what is in flight of a packed ring in place of its entries: ids, and the chains. */
+static int take_chains(const struct vu__ring *r, struct vu__snap_queue *q)
+{
+	const struct vu__packed *p = &r->packed;
+
+	q->descs = vu__sys.calloc(r->vq->vring.num, sizeof(*q->descs));
+	if (!q->descs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < q->nheads; i++) {
+		uint16_t head = q->heads[i], at = head;
+
+		for (unsigned int k = 0; k < p->chains[head].num; k++) {
+			const struct vring_desc *d = &p->kept[at];
+
+			q->descs[q->ndescs++] = (struct vu__snap_desc){
+				le64toh(d->addr), le32toh(d->len), le16toh(d->flags), 0};
+			at = le16toh(d->next);
+		}
+		q->heads[i] = p->chains[head].id;
+	}
+	return 0;
+}
+
 static int take_heads(const struct vu__ring *r, struct vu__snap_queue *q)
 {
 	unsigned int n;
 
 	free(vu__steal_ptr(&q->heads));
+	free(vu__steal_ptr(&q->descs));
 	q->nheads = 0;
+	q->ndescs = 0;
 	if (!r->can_push || !r->vq->inuse)
 		return 0;
 	q->heads = vu__sys.calloc(r->vq->vring.num, sizeof(*q->heads));
 	if (!q->heads)
 		return -ENOMEM;
-	n = collect_heads(r, q->heads);
+	n = r->is_packed ? collect_packed(r, q->heads) : collect_heads(r, q->heads);
 	for (unsigned int i = 0; i < n / 2; i++) {
 		uint16_t head = q->heads[i];
 
@@ -284,7 +335,18 @@ static int take_heads(const struct vu__ring *r, struct vu__snap_queue *q)
 		q->heads[n - 1 - i] = head;
 	}
 	q->nheads = n;
-	return 0;
+	return r->is_packed ? take_chains(r, q) : 0;
+}
+
+/* The event suppression structures stand in for what a split ring has of that. */
+static void see_packed(const struct vu__packed *p, struct vu__snap_queue *q)
+{
+	uint32_t driver = vu__packed_event(p->driver), device = vu__packed_event(p->device);
+
+	q->seen.avail_flags = driver >> 16;
+	q->seen.used_flags = device >> 16;
+	q->seen.used_event = driver;
+	q->seen.avail_event = device;
 }
 
 static void take_seen(const struct vu__ring *r, struct vu__snap_queue *q)
@@ -294,6 +356,10 @@ static void take_seen(const struct vu__ring *r, struct vu__snap_queue *q)
 	q->seen.present = r->can_push;
 	if (!r->can_push)
 		return;
+	if (r->is_packed) {
+		see_packed(&r->packed, q);
+		return;
+	}
 	q->seen.avail_index = vu__split_avail_idx(v->avail);
 	q->seen.avail_flags = vu__split_avail_flags(v->avail);
 	q->seen.used_index = vu__split_used_idx(v->used);
@@ -319,8 +385,11 @@ static int take_queue(struct vu__queue *from, struct vu__snap_queue *q)
 	q->device = from->has_addr ? vq->vra.used_user_addr : 0;
 	q->log = from->has_addr ? vq->vra.log_guest_addr : 0;
 	q->flags = from->has_addr ? vq->vra.flags : 0;
-	q->last_avail = vq->last_avail_idx;
-	q->used = vq->used_idx;
+	q->packed = vu__queue_is_packed(from);
+	q->last_avail = q->packed ? vu__packed_slot(vq->last_avail_idx) : vq->last_avail_idx;
+	q->used = q->packed ? vu__packed_slot(vq->used_idx) : vq->used_idx;
+	q->avail_wrap = q->packed && vq->last_avail_idx & VU__PACKED_WRAP;
+	q->used_wrap = q->packed && vq->used_idx & VU__PACKED_WRAP;
 	q->signalled_used = vq->signalled_used;
 	q->signalled_used_valid = vq->signalled_used_valid;
 	q->notification = vq->notification;

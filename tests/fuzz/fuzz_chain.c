@@ -85,7 +85,7 @@ static void set_up_once(void)
 	vu__region_put(r[1]);
 	ring.vq = &vq;
 	ring.gen = 1;
-	EXPECT(!vu__ring_prepare(&ring, NUM));
+	EXPECT(!vu__ring_prepare(&ring, NUM, false));
 }
 
 static bool inside(const struct iovec *v)
@@ -182,6 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vq.vring.desc = (struct vring_desc *)first;
 	vq.vring.avail = (struct vring_avail *)(first + AVAIL);
 	vq.vring.used = (struct vring_used *)(first + USED);
+	vu__ring_place(&ring, &vq.vring);
 	flags = take8(&in);
 	ring.event_idx = flags & 1;
 	ring.indirect = flags & 2;

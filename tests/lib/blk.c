@@ -191,7 +191,9 @@ void blk_connect(struct blk_client *c, const char *sock)
 	if (!c->fe)
 		fail_msg("%s: %s", sock, strerror(errno));
 	vu_frontend_set_timeout(c->fe, PATIENCE_MS);
-	check(c, vu_frontend_negotiate(c->fe, ~VU_BIT(VU__F_NOTIFY_ON_EMPTY), ~0ULL));
+	check(c, vu_frontend_negotiate(c->fe,
+				       ~(VU_BIT(VU__F_NOTIFY_ON_EMPTY) | VU_BIT(VU__F_RING_PACKED)),
+				       ~0ULL));
 	assert_int_equal(vu_frontend_add_memory(c->fe, 0, 4 << 20, 0), 0);
 	check(c, vu_frontend_share_memory(c->fe));
 	c->q = vu_frontend_queue_new(c->fe, 0, BLK_RING, 0);

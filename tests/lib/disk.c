@@ -166,7 +166,8 @@ static bool start(struct disk *d)
 {
 	struct vu_frontend *fe = d->fe;
 
-	if (vu_frontend_negotiate(fe, ~VU_BIT(VU__F_NOTIFY_ON_EMPTY), ~0ULL) ||
+	if (vu_frontend_negotiate(fe, ~(VU_BIT(VU__F_NOTIFY_ON_EMPTY) | VU_BIT(VU__F_RING_PACKED)),
+				  ~0ULL) ||
 	    vu_frontend_share_memory(fe) ||
 	    (d->inflight < 0 && vu_frontend_get_inflight_fd(fe, d->nqueues, RING, &d->inflight,
 							    &d->inflight_size,

@@ -339,21 +339,35 @@ void pair_restart(struct pair *p, bool in_place)
 	start_thread(p);
 }
 
+static void negotiate_without(struct pair *p, uint64_t features)
+{
+	uint64_t wanted = p->opt.packed ? ~0ULL : PAIR_ALL;
+
+	/* With NOTIFY_ON_EMPTY there would be calls that no completion explains. */
+	check_ok(p, vu_frontend_negotiate(p->fe,
+					  wanted & ~features & ~VU_BIT(VU__F_NOTIFY_ON_EMPTY),
+					  PAIR_ALL));
+}
+
 void pair_negotiate(struct pair *p)
 {
-	/* With NOTIFY_ON_EMPTY there would be calls that no completion explains. */
-	check_ok(p, vu_frontend_negotiate(p->fe, PAIR_ALL & ~VU_BIT(VU__F_NOTIFY_ON_EMPTY),
-					  PAIR_ALL));
+	negotiate_without(p, 0);
+}
+
+struct pair *pair_ready_without(const struct pair_options *opt, uint64_t features,
+				uint64_t memory)
+{
+	struct pair *p = pair_new(opt);
+
+	negotiate_without(p, features);
+	assert_int_equal(vu_frontend_add_memory(p->fe, 0, memory, 0), 0);
+	check_ok(p, vu_frontend_share_memory(p->fe));
+	return p;
 }
 
 struct pair *pair_ready(const struct pair_options *opt)
 {
-	struct pair *p = pair_new(opt);
-
-	pair_negotiate(p);
-	assert_int_equal(vu_frontend_add_memory(p->fe, 0, 1 << 20, 0), 0);
-	check_ok(p, vu_frontend_share_memory(p->fe));
-	return p;
+	return pair_ready_without(opt, 0, 1 << 20);
 }
 
 void pair_free(struct pair *p)

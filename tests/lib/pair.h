@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "libvu/ext.h"
 #include "libvu/frontend.h"
 #include "wire/msg.h"
@@ -40,6 +41,7 @@ struct pair_options {
 	uint64_t protocol_features;
 	bool no_config;
 	bool in_order;
+	bool packed; /* rings */
 	bool no_handler; /* nobody watches the kick eventfds */
 	enum pair_mode mode;
 	vu_process_msg_cb process_msg;
@@ -79,15 +81,19 @@ struct pair {
 	unsigned int processed[64]; /* requests process_msg has seen, by number */
 };
 
-/* Everything the library can offer. */
-#define PAIR_ALL (~0ULL)
+/* Everything the library can offer, with split rings. */
+#define PAIR_ALL (~VU_BIT(VU__F_RING_PACKED))
 
 struct pair *pair_new(const struct pair_options *opt);
 
 /* ... with features and protocol features negotiated and 1 MiB of memory at 0. */
 struct pair *pair_ready(const struct pair_options *opt);
 
-/* Features and protocol features, all that are offered. */
+/* ... but without some of the features, and with @memory bytes. */
+struct pair *pair_ready_without(const struct pair_options *opt, uint64_t features,
+				uint64_t memory);
+
+/* Features and protocol features, all that are offered; packed rings only if wanted. */
 void pair_negotiate(struct pair *p);
 
 /*

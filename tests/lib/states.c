@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/packed.h"
 #include "core/split.h"
 
 uint64_t states_random(struct states_rng *r)
@@ -129,6 +130,30 @@ static void make_heads(struct states_rng *r, struct vu__snap_queue *q)
 	free(all);
 }
 
+/* Of a packed ring: the descriptors between both indices, in chains, if it is served. */
+static void make_chains(struct states_rng *r, struct vu__snap_queue *q)
+{
+	uint16_t end;
+
+	q->ndescs = below(r, q->size < 300 ? q->size + 1 : 300);
+	end = vu__packed_step(vu__snap_used(q), q->ndescs, q->size);
+	q->last_avail = vu__packed_slot(end);
+	q->avail_wrap = end & VU__PACKED_WRAP;
+	if (!q->started)
+		q->ndescs = 0;
+	if (!q->ndescs)
+		return;
+	q->descs = calloc(q->ndescs, sizeof(*q->descs));
+	q->heads = calloc(q->ndescs, sizeof(*q->heads));
+	for (uint32_t i = 0; i < q->ndescs; i++) {
+		q->descs[i] = (struct vu__snap_desc){any(r), any(r), below(r, 8), 0};
+		if (i + 1 == q->ndescs)
+			q->descs[i].flags &= ~VRING_DESC_F_NEXT;
+		if (!(q->descs[i].flags & VRING_DESC_F_NEXT))
+			q->heads[q->nheads++] = any(r);
+	}
+}
+
 static void make_rings(struct states_rng *r, struct vu__snap *s, struct vu__snap_queue *q)
 {
 	const struct vu__snap_region *g = &s->regions[below(r, s->nregions)];
@@ -161,10 +186,9 @@ static void make_queue(struct states_rng *r, struct vu__snap *s, struct vu__snap
 		make_rings(r, s, q);
 		q->packed = below(r, 4) == 0;
 		if (q->packed) {
-			q->avail_wrap = coin(r);
 			q->used_wrap = coin(r);
-			q->last_avail = below(r, q->size);
 			q->used = below(r, q->size);
+			make_chains(r, q);
 		} else if (q->started && coin(r)) {
 			make_heads(r, q);
 		}
@@ -326,6 +350,8 @@ static const char *queue_differs(const struct vu__snap_queue *a,
 	SAME(a, b, seen.avail_event);
 	SAME(a, b, nheads);
 	SAME_BYTES(a, b, heads, a->nheads * sizeof(*a->heads));
+	SAME(a, b, ndescs);
+	SAME_BYTES(a, b, descs, a->ndescs * sizeof(*a->descs));
 	return NULL;
 }
 

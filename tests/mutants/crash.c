@@ -75,7 +75,7 @@ static void new_world(struct world *w, uint16_t base)
 
 	w->base = base;
 	w->map = new_map();
-	assert_int_equal(vu__inflight_create(1, NUM, &w->area), 0);
+	assert_int_equal(vu__inflight_create(1, NUM, false, &w->area), 0);
 	w->record = mmap(NULL, sizeof(*w->record), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(w->record, MAP_FAILED);
@@ -115,8 +115,9 @@ static void start(struct world *w, struct vu__ring *r, VuVirtq *vq)
 	if (!left.fresh)
 		vq->last_avail_idx = vq->vring.used->idx + left.n;
 	vu__ring_resubmit(r, &left);
-	assert_int_equal(vu__ring_prepare(r, NUM), 0);
+	assert_int_equal(vu__ring_prepare(r, NUM, false), 0);
 	assert_int_equal(vu__ring_set_map(r, w->map), 0);
+	vu__ring_place(r, &vq->vring);
 	vu__ring_start(r);
 }
 

@@ -775,7 +775,7 @@ static const struct misfit misfits[] = {
 	{EINVAL, "of 'net'", other_name},
 	{ENOTSUP, "the other byte order", other_order},
 	{ENOTSUP, "state of 'disk', this device takes none", with_state},
-	{ENOTSUP, "queue 0 is packed", packed},
+	{EINVAL, "queue 0 is packed, the image's features say otherwise", packed},
 };
 
 static void images_that_do_not_fit(void **state)

@@ -30,7 +30,7 @@ static struct region get_region(struct pair *p, uint16_t queues)
 	check_ok(p, vu_frontend_get_inflight_fd(p->fe, queues, NUM, &r.fd, &r.size, &r.offset));
 	assert_true(r.fd >= 0);
 	assert_int_equal(r.offset, 0);
-	assert_int_equal(r.size, queues * vu__inflight_stride(NUM));
+	assert_int_equal(r.size, queues * vu__inflight_stride(NUM, false));
 	r.map = mmap(NULL, r.size, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd, 0);
 	assert_ptr_not_equal(r.map, MAP_FAILED);
 	return r;
@@ -58,7 +58,7 @@ static void free_region(struct region *r)
 
 static VuVirtqInflight *part(const struct region *r, unsigned int queue)
 {
-	return (VuVirtqInflight *)(void *)(r->map + queue * vu__inflight_stride(NUM));
+	return (VuVirtqInflight *)(void *)(r->map + queue * vu__inflight_stride(NUM, false));
 }
 
 static unsigned int count_in_flight(const struct region *r, unsigned int queue)

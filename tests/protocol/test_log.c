@@ -191,7 +191,7 @@ static void case_37_flags_and_avail_event_are_written_pages_too(void **state)
 
 		check_ok(p, vu_frontend_negotiate(p->fe,
 						  event_idx ? PAIR_ALL :
-							      ~VU_BIT(VU__F_EVENT_IDX),
+							      PAIR_ALL & ~VU_BIT(VU__F_EVENT_IDX),
 						  PAIR_ALL));
 		assert_int_equal(vu_frontend_add_memory(p->fe, 0, MEMORY, 0), 0);
 		check_ok(p, vu_frontend_share_memory(p->fe));

@@ -179,8 +179,8 @@ static struct pair *calling(struct vu_frontend_queue **q, struct vu_telemetry **
 {
 	struct pair *p = pair_new(NULL);
 
-	check_ok(p, vu_frontend_negotiate(p->fe, ~(VU_BIT(VU__F_EVENT_IDX) |
-						   VU_BIT(VU__F_NOTIFY_ON_EMPTY)),
+	check_ok(p, vu_frontend_negotiate(p->fe, PAIR_ALL & ~(VU_BIT(VU__F_EVENT_IDX) |
+							      VU_BIT(VU__F_NOTIFY_ON_EMPTY)),
 					  PAIR_ALL & ~VU_BIT(VU__PF_INBAND_NOTIFICATIONS)));
 	assert_int_equal(vu_frontend_add_memory(p->fe, 0, 1 << 20, 0), 0);
 	check_ok(p, vu_frontend_share_memory(p->fe));

@@ -787,9 +787,11 @@ static void case_23_features(void **state)
 
 	(void)state;
 	assert_int_equal(vu_frontend_set_features(p->fe, f | VU_BIT(60)), -EREMOTEIO);
-	assert_int_equal(vu_frontend_set_features(p->fe, f | VU_BIT(VU__F_RING_PACKED)),
+	assert_int_equal(vu_frontend_set_features(p->fe, f | VU_BIT(VU__F_ACCESS_PLATFORM)),
 			 -EREMOTEIO);
 	pair_queue(p, 0, 16, 0, 0);
+	assert_int_equal(vu_frontend_set_features(p->fe, f | VU_BIT(VU__F_RING_PACKED)),
+			 -EREMOTEIO);
 	/* The same again is what monitors with several queue pairs do. */
 	check_ok(p, vu_frontend_set_features(p->fe, f));
 	assert_int_equal(vu_frontend_set_features(p->fe, f & ~VU_BIT(3)), -EREMOTEIO);

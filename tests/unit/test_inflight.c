@@ -23,7 +23,7 @@ static int setup(void **state)
 {
 	struct part *p = calloc(1, sizeof(*p));
 
-	p->f = calloc(1, vu__inflight_stride(NUM));
+	p->f = calloc(1, vu__inflight_stride(NUM, false));
 	p->f->version = 1;
 	p->f->desc_num = NUM;
 	*state = p;
@@ -55,7 +55,7 @@ static void in_flight(struct part *p, unsigned int head, uint64_t counter)
 
 static void refused(struct part *p, uint16_t used, uint16_t avail, const char *why)
 {
-	size_t size = vu__inflight_stride(NUM);
+	size_t size = vu__inflight_stride(NUM, false);
 	void *before = malloc(size);
 
 	memcpy(before, p->f, size);
@@ -71,7 +71,7 @@ static void a_new_part_begins_at_the_ring(void **state)
 {
 	struct part *p = *state;
 
-	memset(p->f, 0, vu__inflight_stride(NUM));
+	memset(p->f, 0, vu__inflight_stride(NUM, false));
 	p->f->desc[3].inflight = 1;
 	assert_int_equal(recover(p, 4711, 4713), 0);
 	assert_true(p->left.fresh);
@@ -87,7 +87,7 @@ static void a_request_of_descriptor_0_is_not_cleared(void **state)
 {
 	struct part *p = *state;
 
-	memset(p->f, 0, vu__inflight_stride(NUM));
+	memset(p->f, 0, vu__inflight_stride(NUM, false));
 	assert_int_equal(recover(p, 500, 501), 0);
 	in_flight(p, 0, 0);
 	assert_int_equal(recover(p, 500, 501), 0);
@@ -194,7 +194,7 @@ static int map(int fd, uint64_t size, uint64_t offset, uint16_t queues, uint16_t
 {
 	struct vu__inflight_area *a = NULL;
 	char why[160] = "";
-	int ret = vu__inflight_map(fd, size, offset, queues, queue_size, &a, why, sizeof(why));
+	int ret = vu__inflight_map(fd, size, offset, queues, queue_size, false, &a, why, sizeof(why));
 
 	if (ret)
 		assert_true(strlen(why) > 10);
@@ -204,7 +204,7 @@ static int map(int fd, uint64_t size, uint64_t offset, uint16_t queues, uint16_t
 
 static void files_must_hold_it_and_keep_it(void **state)
 {
-	uint64_t size = 2 * vu__inflight_stride(NUM);
+	uint64_t size = 2 * vu__inflight_stride(NUM, false);
 	int fd = memfd_create("inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int unsealable = memfd_create("inflight", MFD_CLOEXEC);
 
@@ -232,8 +232,8 @@ static void a_new_area_cannot_shrink(void **state)
 	struct vu__inflight_area *a;
 
 	(void)state;
-	assert_int_equal(vu__inflight_create(3, 100, &a), 0);
-	assert_int_equal(a->size, 3 * vu__inflight_stride(100));
+	assert_int_equal(vu__inflight_create(3, 100, false, &a), 0);
+	assert_int_equal(a->size, 3 * vu__inflight_stride(100, false));
 	assert_int_equal(ftruncate(a->fd, 0), -1);
 	assert_non_null(vu__inflight_part(a, 2));
 	assert_null(vu__inflight_part(a, 3));

@@ -66,6 +66,7 @@ static void place_ring(struct guest *g)
 	g->vq.vring.desc = g->desc;
 	g->vq.vring.avail = g->avail;
 	g->vq.vring.used = g->used;
+	vu__ring_place(&g->ring, &g->vq.vring);
 }
 
 static int setup(void **state)
@@ -78,7 +79,7 @@ static int setup(void **state)
 	g->ring.opaque = g;
 	g->ring.indirect = true;
 	g->map = new_map();
-	assert_int_equal(vu__ring_prepare(&g->ring, NUM), 0);
+	assert_int_equal(vu__ring_prepare(&g->ring, NUM, false), 0);
 	assert_int_equal(vu__ring_set_map(&g->ring, g->map), 0);
 	place_ring(g);
 	*state = g;

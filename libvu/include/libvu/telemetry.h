@@ -163,7 +163,8 @@ struct vu_telemetry_counters {
 	uint64_t inflight_max;	 /* popped and not completed, at most */
 	uint64_t last_push;	 /* see vu-telemetry(5) for how exact times are */
 	uint16_t used_idx;	 /* next used entry to be filled */
-	uint16_t reserved_push[3];
+	uint16_t used_place;	 /* packed: where it goes, wrap counter in bit 15 */
+	uint16_t reserved_push[2];
 	/* As elements are popped. */
 	uint64_t popped;
 	uint64_t descriptors;	   /* in what was popped */
@@ -174,7 +175,8 @@ struct vu_telemetry_counters {
 	uint64_t resubmitted; /* popped from an earlier back-end's record of what was in
 				 flight, not from the available ring, and not put back */
 	uint16_t avail_idx;   /* next available entry to be popped */
-	uint16_t reserved_pop[3];
+	uint16_t avail_place; /* packed: where it is, wrap counter in bit 15 */
+	uint16_t reserved_pop[2];
 	/* As the ring is looked at. */
 	uint64_t batches;     /* looks that found something new */
 	uint64_t looks_empty; /* looks that did not */

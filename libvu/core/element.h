@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What popping and completing share, whatever the ring looks like.  Queue's thread. */
+#ifndef VU_CORE_ELEMENT_H
+#define VU_CORE_ELEMENT_H
+
+#include "base/fd.h"
+#include "core/chain.h"
+
+/* Whether @elem is of an earlier start, or another ring. */
+static inline bool vu__elem_is_stale(const struct vu__ring *r, const VuVirtqElement *elem)
+{
+	return VU_UNLIKELY(elem->run != r->run) && (elem->run & VU__RUN_MASK) == VU__RUN;
+}
+
+/* Takes @head out of flight.  False if it was not in flight. */
+static inline bool vu__elem_head_done(struct vu__ring *r, unsigned int head)
+{
+	uint8_t gen;
+
+	if (VU_UNLIKELY(head >= r->vq->vring.num || !r->head_gen[head]))
+		return false;
+	gen = r->head_gen[head];
+	r->head_gen[head] = 0;
+	if (VU_UNLIKELY(gen != r->gen))
+		vu__ring_retired_done(r, gen);
+	return true;
+}
+
+static VU_ALWAYS_INLINE void *vu__elem_make(struct vu__ring *r, size_t size, unsigned int head,
+					    const struct vu__chain *chain)
+{
+	size_t at = (size + _Alignof(struct iovec) - 1) & ~(_Alignof(struct iovec) - 1);
+	unsigned int n = chain->niov;
+	VuVirtqElement *elem = malloc(at + n * sizeof(struct iovec));
+	struct iovec *iov;
+
+	if (VU_UNLIKELY(!elem))
+		return NULL;
+	iov = (struct iovec *)((char *)elem + at);
+	elem->index = head;
+	elem->run = r->run;
+	elem->out_num = chain->out_num;
+	elem->in_num = n - chain->out_num;
+	vu__meter_chain(&r->meter, n);
+	elem->out_sg = iov;
+	elem->in_sg = iov + chain->out_num;
+	for (unsigned int i = 0; i < n; i++)
+		iov[i] = r->iov[i];
+	return elem;
+}
+
+/* The last one was popped again, or given up: who waits for a stop may look. */
+static inline void vu__elem_tell_drained(struct vu__ring *r)
+{
+	if (r->drained_fd >= 0)
+		vu__event_signal(r->drained_fd);
+}
+
+#endif
