@@ -5,6 +5,9 @@
 # when none are.
 . "${top_srcdir:-.}/tests/mutants/mutants.sh"
 export VU_SEED=${VU_SEED:-0x5eed}
-mutants "$build/tests/mutants/exact" 'unmarked\|is not marked' \
-    data used indirect wide replace some
+for rings in split packed; do
+    export VU_EXACT_RINGS=$rings
+    mutants "$build/tests/mutants/exact" 'unmarked\|is not marked' \
+        data used indirect wide replace some
+done
 finish

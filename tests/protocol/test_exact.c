@@ -5,7 +5,8 @@
  * written is known twice: from what the driver asked for, and from comparing memory
  * with a copy taken before.
  *
- * VU_SEED chooses the run (printed), VU_EXACT_REQUESTS how many requests.
+ * VU_SEED chooses the run (printed), VU_EXACT_REQUESTS how many requests, VU_EXACT_RINGS
+ * may be "split" or "packed".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +53,9 @@ struct world {
 	struct vu_frontend_queue *q;
 	struct region regions[MAX_REGIONS];
 	unsigned int nregions, num;
+	bool packed;
+	uint64_t used;		   /* slots of a packed ring so far */
+	unsigned int max_indirect; /* longer chains are in the ring itself */
 	uint64_t used_log; /* guest address of the used ring in the log */
 	struct {
 		int fd;
@@ -134,11 +138,22 @@ static void start_queue(struct world *w)
 {
 	struct vu_frontend_ring r;
 
-	w->num = 8u << any(7);
+	w->num = w->packed ? 8 + any(1000) : 8u << any(7);
 	w->q = pair_queue(w->p, 0, w->num, w->regions[0].gpa, 0);
-	vu_frontend_use_indirect(w->q, any(2) ? w->regions[0].gpa + RING_PAGES * PAGE : 0,
-				 w->num <= 256 ? MAX_BUFS : 2);
+	if (any(2)) {
+		w->max_indirect = w->num <= 256 ? MAX_BUFS : 2;
+		vu_frontend_use_indirect(w->q, w->regions[0].gpa + RING_PAGES * PAGE,
+					 w->max_indirect);
+	}
 	vu_frontend_ring(w->q, &r);
+	if (w->packed) {
+		/* Where the ring itself is: the log's address is of one part only. */
+		check_ok(w->p, vu_frontend_set_vring_addr(w->p->fe, 0, 1, (uintptr_t)r.packed,
+							  (uintptr_t)r.device_event,
+							  (uintptr_t)r.driver_event,
+							  any(2) ? USED_LOG : 0));
+		return;
+	}
 	/* Any address will do for what lies outside of memory, odd ones too. */
 	w->used_log = any(2) ? USED_LOG + any(8 * PAGE) :
 			       w->regions[0].gpa + ((uint8_t *)r.used - w->regions[0].mem);
@@ -149,13 +164,17 @@ static void start_queue(struct world *w)
 
 static void make_world(struct world *w)
 {
+	const char *rings = getenv("VU_EXACT_RINGS");
 	static const struct pair_options opt = {.mode = PAIR_NONE};
 	uint64_t features = PAIR_ALL & ~VU_BIT(VU__F_NOTIFY_ON_EMPTY);
 
 	memset(w, 0, sizeof(*w));
+	w->packed = rings ? !strcmp(rings, "packed") : any(2);
 	w->p = pair_new(&opt);
 	if (any(2))
 		features &= ~VU_BIT(VU__F_EVENT_IDX);
+	if (w->packed)
+		features |= VU_BIT(VU__F_RING_PACKED);
 	check_ok(w->p, vu_frontend_negotiate(w->p->fe, features, PAIR_ALL));
 	add_regions(w);
 	check_ok(w->p, vu_frontend_share_memory(w->p->fe));
@@ -244,6 +263,21 @@ static void expect_used(struct world *w, uint16_t from, unsigned int n)
 		set_pages(w->may, w->used_log + 4 + 8ull * w->num, 2);
 }
 
+/*
+ * A used descriptor of 16 bytes for each, which skips as many slots as the chain had; and
+ * the device's event suppression structure, if it has another wish.
+ */
+static void expect_packed(struct world *w, const struct vu_frontend_ring *ring, unsigned int n)
+{
+	uint64_t gpa = w->regions[0].gpa;
+
+	for (unsigned int i = 0; i < n; i++) {
+		set_pages(w->must, gpa + 16 * (w->used % w->num), 16);
+		w->used += requests[i].n <= w->max_indirect ? 1 : requests[i].n;
+	}
+	set_pages(w->may, gpa + ((uint8_t *)ring->device_event - w->regions[0].mem), 4);
+}
+
 /* Every byte changes, so that comparing memory sees the page. */
 static void write_bytes(const VuVirtqElement *e, uint64_t n)
 {
@@ -314,9 +348,9 @@ static void compare(const struct world *w, unsigned int round)
 
 		for (uint64_t at = 0; at < r->size; at += PAGE) {
 			uint64_t page = (r->gpa + at) / PAGE;
-			bool ours = i == 0 && at < (RING_PAGES + TABLE_PAGES) * PAGE;
+			bool ours = !w->packed && i == 0 && at < RING_PAGES * PAGE;
 
-			/* Rings and tables the driver writes itself. */
+			/* A used ring may be logged where it is not. */
 			if (!ours && memcmp(r->mem + at, r->before + at, PAGE) &&
 			    !w->marked[page])
 				fail_msg("round %u: the page at 0x%llx changed unmarked", round,
@@ -340,20 +374,24 @@ static unsigned int run_batch(struct world *w, unsigned int round)
 	uint16_t used;
 
 	vu_frontend_ring(w->q, &ring);
-	used = ring.used->idx;
+	used = w->packed ? 0 : ring.used->idx;
 	memset(w->must, 0, sizeof(w->must));
 	memset(w->may, 0, sizeof(w->may));
 	memset(w->marked, 0, sizeof(w->marked));
-	for (unsigned int i = 0; i < w->nregions; i++)
-		memcpy(w->regions[i].before, w->regions[i].mem, w->regions[i].size);
 	for (unsigned int want = 1 + any(64); n < want; n++) {
 		random_request(w, &requests[n]);
 		if (vu_frontend_submit(w->q, requests[n].bufs, requests[n].n, n))
 			break;
 		expect_data(w, &requests[n]);
 	}
+	/* Now that the driver has written: all that changes is the device's doing. */
+	for (unsigned int i = 0; i < w->nregions; i++)
+		memcpy(w->regions[i].before, w->regions[i].mem, w->regions[i].size);
 	serve(w, n);
-	expect_used(w, used, n);
+	if (w->packed)
+		expect_packed(w, &ring, n);
+	else
+		expect_used(w, used, n);
 	collect_marks(w);
 	compare(w, round);
 	while (vu_frontend_reap(w->q, NULL, NULL) == 1)

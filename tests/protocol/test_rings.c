@@ -262,7 +262,7 @@ static void *device_thread(void *opaque)
 	}
 }
 
-static void no_wake_up_is_lost(uint64_t features, unsigned int total)
+static void no_wake_up_is_lost(uint64_t features, unsigned int num, unsigned int total)
 {
 	struct pair_options opt = {.no_handler = true};
 	struct pair *p = pair_new(&opt);
@@ -277,7 +277,7 @@ static void no_wake_up_is_lost(uint64_t features, unsigned int total)
 	check_ok(p, vu_frontend_negotiate(p->fe, features, PAIR_ALL));
 	assert_int_equal(vu_frontend_add_memory(p->fe, 0, 1 << 20, 0), 0);
 	check_ok(p, vu_frontend_share_memory(p->fe));
-	q = pair_queue(p, 0, 64, 0, 0);
+	q = pair_queue(p, 0, num, 0, 0);
 	assert_int_equal(pthread_create(&thread, NULL, device_thread, &s), 0);
 	while (done < total) {
 		int ret;
@@ -323,13 +323,24 @@ static unsigned int stress_ops(void)
 static void case_33_no_lost_wake_up_with_event_idx(void **state)
 {
 	(void)state;
-	no_wake_up_is_lost(VU_BIT(VU__F_VERSION_1) | VU_BIT(VU__F_EVENT_IDX), stress_ops());
+	no_wake_up_is_lost(VU_BIT(VU__F_VERSION_1) | VU_BIT(VU__F_EVENT_IDX), 64, stress_ops());
 }
 
 static void case_33_no_lost_wake_up_with_flags(void **state)
 {
 	(void)state;
-	no_wake_up_is_lost(VU_BIT(VU__F_VERSION_1), stress_ops() / 4);
+	no_wake_up_is_lost(VU_BIT(VU__F_VERSION_1), 64, stress_ops() / 4);
+}
+
+/* Of an odd size: the wrap counters change at any place of a batch. */
+static void case_33_no_lost_wake_up_in_a_packed_ring(void **state)
+{
+	const uint64_t packed = VU_BIT(VU__F_VERSION_1) | VU_BIT(VU__F_RING_PACKED);
+
+	(void)state;
+	no_wake_up_is_lost(packed | VU_BIT(VU__F_EVENT_IDX), 61, stress_ops() / 8);
+	no_wake_up_is_lost(packed | VU_BIT(VU__F_EVENT_IDX), 3, stress_ops() / 64);
+	no_wake_up_is_lost(packed, 61, stress_ops() / 32);
 }
 
 static void case_34_the_used_length_is_what_was_written(void **state)
@@ -416,6 +427,7 @@ int main(void)
 		cmocka_unit_test(case_30_an_index_that_jumps),
 		cmocka_unit_test(case_33_no_lost_wake_up_with_event_idx),
 		cmocka_unit_test(case_33_no_lost_wake_up_with_flags),
+		cmocka_unit_test(case_33_no_lost_wake_up_in_a_packed_ring),
 		cmocka_unit_test(case_34_the_used_length_is_what_was_written),
 		cmocka_unit_test(the_public_calls_for_batches),
 	};
