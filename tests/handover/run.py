@@ -42,10 +42,11 @@ class Tool(Process):
 
 
 class Context:
-    def __init__(self, options, qemu, version, workdir):
+    def __init__(self, options, qemu, version, packed, workdir):
         self.options = options
         self.qemu = qemu
         self.version = version
+        self.packed = packed
         self.workdir = workdir
         self.children = []
         self.count = 0
@@ -78,7 +79,8 @@ class Context:
     def guest(self, sock, *steps, **more):
         # The monitor comes back to a back-end that was away.
         again = ",reconnect=1" if self.version == "QEMU 7.2" else ",reconnect-ms=500"
-        g = Qemu(self.qemu, self.options.assets, sock, steps, chardev=again, **more)
+        g = Qemu(self.qemu, self.options.assets, sock, steps, chardev=again,
+                 packed=self.packed, **more)
         self.children.append(g)
         return g
 
@@ -497,8 +499,9 @@ CASES = [handover_one_queue, handover_four_queues_with_threads, killed_at_each_s
          a_stale_image_is_refused, stopped_and_resumed, suspended_machine_elsewhere,
          through_a_pipe]
 CASES += estimate.CASES
-# On the newer one, if all are not to be on both.
+# On the newer one with packed rings, if all are not to be on both with both kinds.
 CASES_10 = [handover_one_queue, checkpoint_in_flight]
+CASES_BOTH = [checkpoint_in_flight]
 
 
 def qemus(options):
@@ -516,7 +519,13 @@ def qemus(options):
 def wanted(options, version, case):
     if options.cases and case.__name__ not in options.cases:
         return False
-    return options.qemu or LONG or (version == "QEMU 10") == (case in CASES_10)
+    return (options.qemu or LONG or case in CASES_BOTH or
+            (version == "QEMU 10") == (case in CASES_10))
+
+
+def kinds(version, case):
+    """Of rings: whether they are packed."""
+    return [False, True] if LONG else [version == "QEMU 10" and case in CASES_10]
 
 
 def main():
@@ -530,10 +539,11 @@ def main():
     options.assets = os.path.abspath(options.assets)
     options.build = os.path.abspath(options.build)
     return tap.run_all([
-        ("%s: %s" % (version, case.__name__), case,
-         lambda workdir, qemu=qemu, version=version: Context(options, qemu, version, workdir))
+        ("%s: %s%s" % (version, "packed rings: " * packed, case.__name__), case,
+         lambda workdir, qemu=qemu, version=version, packed=packed:
+         Context(options, qemu, version, packed, workdir))
         for version, qemu in qemus(options) for case in CASES
-        if wanted(options, version, case)], options.jobs)
+        if wanted(options, version, case) for packed in kinds(version, case)], options.jobs)
 
 
 sys.exit(main())

@@ -28,8 +28,9 @@ STEP_SECONDS = 240
 
 
 class Context:
-    def __init__(self, options, qemu, workdir):
+    def __init__(self, options, qemu, workdir, packed):
         self.options = options
+        self.packed = packed
         self.versions = versions(options)
         self.qemu = qemu
         self.workdir = workdir
@@ -46,7 +47,8 @@ class Context:
         return b
 
     def guest(self, backend, *steps, qemu=None, **more):
-        g = Qemu((qemu or self.qemu).argv, self.options.assets, backend.sock, steps, **more)
+        g = Qemu((qemu or self.qemu).argv, self.options.assets, backend.sock, steps,
+                 packed=self.packed, **more)
         self.children.append(g)
         return g
 
@@ -188,6 +190,13 @@ NEWEST_CASES += (migrate.NEWEST_CASES + postcopy.NEWEST_CASES + crash.NEWEST_CAS
                  devices.NEWEST_CASES)
 # Two versions at once.
 CROSS_CASES = migrate.CROSS_CASES
+# With packed rings under the newest, as 7.2 has them with split ones; in the long form both
+# have both.
+PACKED_CASES = [two_queues_with_threads, device_reset, guest_reboot, many_queues_in_one_loop,
+                migrate.stopped_and_continued, migrate.precopy_four_queues,
+                migrate.suspend_and_restore,
+                postcopy.postcopy_four_queues, crash.killed_and_restarted,
+                crash.dies_between_two_stores, crash.replaced_in_peace]
 
 
 class Version:
@@ -210,9 +219,17 @@ def versions(options):
     return {v.key: v for v in found}
 
 
-def run(options, qemu, case):
-    name = "%s: %s" % ("both" if case in CROSS_CASES else qemu.name, case.__name__)
-    return name, case, lambda workdir: Context(options, qemu, workdir)
+def run(options, qemu, case, packed):
+    name = "%s: %s%s" % ("both" if case in CROSS_CASES else qemu.name,
+                         "packed rings: " * packed, case.__name__)
+    return name, case, lambda workdir: Context(options, qemu, workdir, packed)
+
+
+def kinds(qemu, case):
+    """Of rings: whether they are packed."""
+    if case not in PACKED_CASES:
+        return [False]
+    return [False, True] if migrate.LONG else [qemu.key == "10"]
 
 
 def main():
@@ -234,8 +251,9 @@ def main():
             for c in CASES + NEWEST_CASES * (migrate.LONG or q.key == "10")]
     if not options.qemu:
         runs += [(qemus["7"], c) for c in CROSS_CASES]
-    return tap.run_all([run(options, q, c) for q, c in runs
-                        if not options.cases or c.__name__ in options.cases], options.jobs)
+    return tap.run_all([run(options, q, c, packed) for q, c in runs
+                        if not options.cases or c.__name__ in options.cases
+                        for packed in kinds(q, c)], options.jobs)
 
 
 if __name__ == "__main__":

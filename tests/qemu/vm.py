@@ -99,7 +99,7 @@ class Qemu(Process):
     """A guest; results of its steps are in .results as {step: (ok, words)}.
 
     It has a device at @sock, of one of the KINDS; @device and @chardev are further
-    properties of it and of its socket.  @memory is in KiB.  With @incoming it waits for
+    properties of it and of its socket; @packed is of its rings.  @memory is in KiB.  With @incoming it waits for
     the command migrate-incoming.
     """
 
@@ -112,7 +112,7 @@ class Qemu(Process):
 
     def __init__(self, qemu, assets, sock, steps, queues=1, seed=1, threads=2, ops=100,
                  reboots=False, memory=256 << 10, machine="q35", cpu="max", smp=2, chardev="",
-                 kind="blk", device="", incoming=False, extra=()):
+                 kind="blk", device="", packed=False, incoming=False, extra=()):
         # On a busy machine the kernel would find that its timer does not work.
         command = ("console=ttyS0 panic=-1 quiet no_timer_check vu.steps=%s vu.seed=%d "
                    "vu.threads=%d vu.ops=%d vu.device=%s" %
@@ -128,7 +128,8 @@ class Qemu(Process):
             "-mon", "chardev=qmp,mode=control",
             "-chardev", "socket,id=c0,path=" + sock + chardev,
             *["-netdev", "vhost-user,id=n0,chardev=c0,queues=%d" % queues] * (kind == "net"),
-            "-device", self.KINDS[kind].replace("%d", str(queues)) + ",id=d0" + device,
+            "-device", self.KINDS[kind].replace("%d", str(queues)) + ",id=d0" + device +
+            ",packed=on" * packed,
             "-kernel", os.path.join(assets, "kernel"),
             "-initrd", os.path.join(assets, "initrd"), "-append", command, *extra]
         if not reboots:
@@ -138,6 +139,7 @@ class Qemu(Process):
         self.steps = steps
         self.results = {}
         self.queues = queues
+        self.packed = packed
         self._memory = None
         with theirs:
             super().__init__(argv, pass_fds=(theirs.fileno(),))
@@ -201,21 +203,41 @@ class Qemu(Process):
         self._rings = [self.qmp.execute("x-query-virtio-vhost-queue-status", queue=q,
                                         path="/machine/peripheral/d0/virtio-backend")
                        for q in range(self.queues)]
+        self._seen = [[None, 0] for _ in self._rings]
         return self._rings
 
     def _u16(self, address):
         return int.from_bytes(self._memory[address:address + 2], "little")
 
     def ring_indexes(self):
-        """A pair (available, used) of free-running 16-bit indexes for each queue."""
+        """A pair (available, used) of free-running 16-bit indexes for each queue.
+
+        A packed ring has none: used is how often its descriptors were seen to have
+        changed, and available is that and what is outstanding.  No other part of it is
+        read: reading makes memory that is yet to come.
+        """
+        if self.packed:
+            return [self._packed_indexes(r, s) for r, s in zip(self._rings, self._seen)]
         return [(self._u16(r["avail-phys"] + 2), self._u16(r["used-phys"] + 2))
                 for r in self._rings]
 
+    def _packed_indexes(self, ring, seen):
+        size = 16 * ring["num"]
+        descriptors = self._memory[ring["desc-phys"]:ring["desc-phys"] + size]
+        flags = [int.from_bytes(descriptors[i + 14:i + 16], "little")
+                 for i in range(0, size, 16)]
+        outstanding = sum(1 for f in flags if (f >> 7 ^ f >> 15) & 1)
+        if seen[0] != descriptors:
+            seen[:] = descriptors, seen[1] + 1
+        return (seen[1] + outstanding, seen[1])
+
     def used_rings_logged(self):
-        """For each queue whether the dirty log now has its used index; [] without a log."""
+        """For each queue whether the dirty log now has what shows that requests are used;
+        [] without a log."""
         log = self._map("vhost-log")
         if not log:
             return []
         with log:
-            pages = [(r["used-phys"] + 2) >> 12 for r in self._rings]
+            pages = [(r["desc-phys"] if self.packed else r["used-phys"] + 2) >> 12
+                     for r in self._rings]
             return [bool(log[page // 8] >> page % 8 & 1) for page in pages]
