@@ -306,8 +306,11 @@ VU_MUST_CHECK int vu__postcopy_defer(struct vu__dev *d, struct vu__memmap *map,
  */
 bool vu__postcopy_filter(struct vu__dev *d, const struct vu__msg *m, int *ret);
 
-/* Pops an element of which all that the device reads has come.  Queue's thread. */
-void *vu__postcopy_pop(struct vu__queue *q, size_t size);
+/*
+ * Pops an element of which all that the device reads has come, into @arena unless that is
+ * NULL.  Queue's thread.
+ */
+void *vu__postcopy_pop(struct vu__queue *q, size_t size, struct vu__arena *arena);
 
 /* The connection ends, perhaps too early for the memory: frees those who wait for it. */
 void vu__postcopy_abandon(struct vu__dev *d);

@@ -41,7 +41,7 @@ void *vu_queue_pop(VuDev *dev, VuVirtq *vq, size_t sz)
 
 	if (vu__dev_broken(dev))
 		return NULL;
-	elem = vu__postcopy_listening(dev) ? vu__postcopy_pop(vu__queue_of(vq), sz) :
+	elem = vu__postcopy_listening(dev) ? vu__postcopy_pop(vu__queue_of(vq), sz, NULL) :
 					     vu__ring_pop(ring_of(dev, vq), sz);
 	if (elem)
 		VU__TRACE3(pop, dev, index_of(vq), elem->index);

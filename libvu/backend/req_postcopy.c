@@ -194,9 +194,10 @@ static void touch(const struct iovec *iov)
  * Waits for all that the device is going to read, so that it can never take the zeroes
  * that a lost page is replaced with for the guest's data, nor write them to a disk.
  */
-void *vu__postcopy_pop(struct vu__queue *q, size_t size)
+void *vu__postcopy_pop(struct vu__queue *q, size_t size, struct vu__arena *arena)
 {
-	VuVirtqElement *elem = vu__ring_pop(&q->ring, size);
+	VuVirtqElement *elem = arena ? vu__ring_pop_in(&q->ring, size, arena) :
+				       vu__ring_pop(&q->ring, size);
 
 	if (!elem)
 		return NULL;
@@ -205,7 +206,8 @@ void *vu__postcopy_pop(struct vu__queue *q, size_t size)
 	if (!vu__postcopy_lost(&q->dev->postcopy))
 		return elem;
 	vu__ring_unpop(&q->ring, elem, 0);
-	free(elem);
+	if (!arena)
+		free(elem);
 	/* Nor is it there for who asks vu_queue_empty(). */
 	q->ring.can_pop = false;
 	return NULL;

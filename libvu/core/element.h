@@ -26,12 +26,30 @@ static inline bool vu__elem_head_done(struct vu__ring *r, unsigned int head)
 	return true;
 }
 
-static VU_ALWAYS_INLINE void *vu__elem_make(struct vu__ring *r, size_t size, unsigned int head,
-					    const struct vu__chain *chain)
+/* Where the buffers of an element of @size bytes are, behind it. */
+static inline size_t vu__elem_iov_at(size_t size)
 {
-	size_t at = (size + _Alignof(struct iovec) - 1) & ~(_Alignof(struct iovec) - 1);
+	return (size + _Alignof(struct iovec) - 1) & ~(_Alignof(struct iovec) - 1);
+}
+
+/* There is room: who pops into an arena has looked before. */
+static inline void *vu__arena_take(struct vu__arena *a, size_t bytes)
+{
+	void *p = a->at;
+
+	a->at += (bytes + VU__ARENA_ALIGN - 1) & ~(size_t)(VU__ARENA_ALIGN - 1);
+	return p;
+}
+
+/* In @arena, or of the heap's memory. */
+static VU_ALWAYS_INLINE void *vu__elem_make(struct vu__ring *r, size_t size, unsigned int head,
+					    const struct vu__chain *chain,
+					    struct vu__arena *arena)
+{
+	size_t at = vu__elem_iov_at(size);
 	unsigned int n = chain->niov;
-	VuVirtqElement *elem = malloc(at + n * sizeof(struct iovec));
+	size_t bytes = at + n * sizeof(struct iovec);
+	VuVirtqElement *elem = arena ? vu__arena_take(arena, bytes) : malloc(bytes);
 	struct iovec *iov;
 
 	if (VU_UNLIKELY(!elem))

@@ -148,7 +148,7 @@ static VU_ALWAYS_INLINE bool copy_chain(struct vu__ring *r, uint16_t place,
 	return VU_LIKELY(!(flags & VRING_DESC_F_INDIRECT) || f->n == 1) || mixed(r);
 }
 
-void *vu__packed_pop(struct vu__ring *r, size_t size)
+void *vu__packed_pop(struct vu__ring *r, size_t size, struct vu__arena *arena)
 {
 	struct vu__packed *p = &r->packed;
 	VuVirtq *vq = r->vq;
@@ -166,7 +166,7 @@ void *vu__packed_pop(struct vu__ring *r, size_t size)
 		    !vu__chain_walk(r, head, VU__WALK_RECORD, &chain, NULL, NULL) :
 		    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
 		return NULL;
-	elem = vu__elem_make(r, size, head, &chain);
+	elem = vu__elem_make(r, size, head, &chain, arena);
 	if (VU_UNLIKELY(!elem))
 		return NULL;
 	vu__packed_commit(p, &f, id);

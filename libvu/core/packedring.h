@@ -10,7 +10,7 @@
 #include "core/split.h"
 
 /* Pops from the ring; what an earlier back-end has taken is not looked at. */
-void *vu__packed_pop(struct vu__ring *r, size_t size);
+void *vu__packed_pop(struct vu__ring *r, size_t size, struct vu__arena *arena);
 
 /* Whether there is something to pop, and if not, asks for a kick. */
 bool vu__packed_have(struct vu__ring *r);

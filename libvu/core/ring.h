@@ -244,8 +244,18 @@ void vu__ring_date(struct vu__ring *r);
 /* Breaks the ring, once, with a reason for a person. */
 void vu__ring_break(struct vu__ring *r, const char *fmt, ...) VU_PRINTF(2, 3);
 
+/* Memory that elements are made in one behind the other. */
+#define VU__ARENA_ALIGN 16u
+struct vu__arena {
+	char *at, *end;
+};
+
 /* What the public calls of the same names do. */
 void *vu__ring_pop(struct vu__ring *r, size_t size);
+/* Pops into @arena, which has room for an element of the most buffers there may be. */
+void *vu__ring_pop_in(struct vu__ring *r, size_t size, struct vu__arena *arena);
+void vu__ring_push_burst(struct vu__ring *r, VuVirtqElement *const *elems,
+			 const unsigned int *lens, unsigned int n);
 void vu__ring_unpop(struct vu__ring *r, const VuVirtqElement *elem, uint64_t written);
 bool vu__ring_abandon(struct vu__ring *r, const VuVirtqElement *elem);
 bool vu__ring_rewind(struct vu__ring *r, unsigned int num);

@@ -172,6 +172,70 @@ void vu_set_drain_timeout(VuDev *dev, unsigned int ms);
  */
 bool vu_queue_abandon(VuDev *dev, VuVirtq *vq, const VuVirtqElement *elem);
 
+/*
+ * Bursts, for devices that take several requests at once, do them, and complete them, as
+ * network cards do.  They save the heap: elements of a burst are in memory of its own,
+ * which is used again.
+ *
+ *	struct vu_burst *b = vu_burst_new(32, sizeof(VuVirtqElement));
+ *
+ *	while ((n = vu_queue_pop_burst(dev, vq, b, elems, 32)) > 0) {
+ *		... each of elems[0] to elems[n - 1]; lens[i] bytes written ...
+ *		vu_queue_push_burst(dev, vq, elems, lens, n);
+ *	}
+ *	vu_queue_notify(dev, vq);
+ */
+struct vu_burst;
+
+/**
+ * vu_burst_new - room for elements that are popped together
+ * @max: elements, 1 to 1024
+ * @size: bytes of each, as vu_queue_pop() takes it: sizeof(VuVirtqElement) or of a
+ *	structure that begins with one
+ *
+ * For one thread at a time, and any queue.
+ *
+ * Returns: the burst, to be given to vu_burst_free(); NULL and EINVAL or ENOMEM.
+ */
+struct vu_burst *vu_burst_new(unsigned int max, size_t size);
+
+/**
+ * vu_burst_free - release a burst
+ * @b: may be NULL; its elements have been pushed, or given up
+ */
+void vu_burst_free(struct vu_burst *b);
+
+/**
+ * vu_queue_pop_burst - pop several elements at once
+ * @dev: the device
+ * @vq: the queue
+ * @b: where they are made
+ * @elems: gets them, in the order the driver made them available
+ * @n: how many at most; no more than the burst has room for
+ *
+ * An element is valid, and not to be freed, until the next call with the same burst.  One
+ * that takes longer than that is popped with vu_queue_pop(), or into another burst.  All
+ * else is as vu_queue_pop() has it.  Elements of very many buffers end a burst early.
+ *
+ * Queue's thread.  Returns: how many were popped, 0 if there is none.
+ */
+unsigned int vu_queue_pop_burst(VuDev *dev, VuVirtq *vq, struct vu_burst *b,
+				VuVirtqElement **elems, unsigned int n);
+
+/**
+ * vu_queue_push_burst - complete several elements at once
+ * @dev: the device
+ * @vq: the queue
+ * @elems: popped in any way, in any order
+ * @lens: of each: bytes written, as vu_queue_push() takes them
+ * @n: how many
+ *
+ * The driver sees all of them, or none: they are vu_queue_fill()ed and flushed.  Those
+ * that are not in flight are left out.  Queue's thread.
+ */
+void vu_queue_push_burst(VuDev *dev, VuVirtq *vq, VuVirtqElement *const *elems,
+			 const unsigned int *lens, unsigned int n);
+
 /**
  * vu_log_write - note that the device wrote guest memory by other means than a queue
  * @dev: the device

@@ -389,6 +389,11 @@ typedef struct VuVirtqInflightDesc {
 /*
  * A virtqueue.  Read it if need be; it is written by the library.  kick_fd, call_fd
  * and err_fd belong to the library and are -1 where there is none.
+ *
+ * The driver may have chosen packed rings (VIRTIO_F_RING_PACKED, bit 34 of dev->features).
+ * Then vring's pointers are NULL, inflight is of another layout, and last_avail_idx and
+ * used_idx are a slot of the descriptor ring with the wrap counter in bit 15.  All calls
+ * are the same.
  */
 struct vu__queue;
 
@@ -483,7 +488,7 @@ struct VuDev {
  * started again: that does nothing, even if the driver has used its index anew.
  */
 typedef struct VuVirtqElement {
-	unsigned int index;
+	unsigned int index; /* of no other element in flight; less than the ring's size */
 	unsigned int out_num;
 	unsigned int in_num;
 	unsigned int run; /* the library's: which start of a queue it is of; 0: any */
