@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <linux/virtio_ring.h>
 
 #include "tools/utf8.h"
 #include "wire/msg.h"
@@ -190,7 +191,36 @@ static void show_inflight(const struct vu__snap_queue *q)
 	printf("  %u in flight:", q->nheads);
 	for (uint32_t i = 0; i < q->nheads && i < 16; i++)
 		printf(" %u", q->heads[i]);
-	puts(q->nheads > 16 ? " ..." : "");
+	printf("%s", q->nheads > 16 ? " ..." : "");
+	if (q->ndescs)
+		printf(" (buffer ids; %u descriptors)", q->ndescs);
+	puts("");
+}
+
+/* What a side of a packed ring asks of the other. */
+static void show_wish(const char *who, const char *what, uint16_t flags, uint16_t place)
+{
+	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
+		printf("; the %s wants no %s", who, what);
+	else if (flags == VRING_PACKED_EVENT_FLAG_DESC)
+		printf("; the %s wants a %s at slot %u, wrap counter %u", who, what,
+		       place & 0x7fffu, place >> 15);
+	else
+		printf("; the %s wants any %s", who, what);
+}
+
+static void show_seen(const struct vu__snap_queue *q)
+{
+	if (!q->seen.present)
+		return;
+	if (q->packed) {
+		show_wish("driver", "call", q->seen.avail_flags, q->seen.used_event);
+		show_wish("device", "kick", q->seen.used_flags, q->seen.avail_event);
+	} else {
+		printf("; ring had available %u, used %u, used_event %u, avail_event %u",
+		       q->seen.avail_index, q->seen.used_index, q->seen.used_event,
+		       q->seen.avail_event);
+	}
 }
 
 static void show_queue(const struct vu__snap_queue *q)
@@ -201,10 +231,7 @@ static void show_queue(const struct vu__snap_queue *q)
 	printf("  next to pop %u, next to complete %u", q->last_avail, q->used);
 	if (q->packed)
 		printf(", wrap counters %d %d", q->avail_wrap, q->used_wrap);
-	if (q->seen.present)
-		printf("; ring had available %u, used %u, used_event %u, avail_event %u",
-		       q->seen.avail_index, q->seen.used_index, q->seen.used_event,
-		       q->seen.avail_event);
+	show_seen(q);
 	puts("");
 	if (q->has_addresses)
 		printf("  at 0x%" PRIx64 ", 0x%" PRIx64 ", 0x%" PRIx64 ", log 0x%" PRIx64

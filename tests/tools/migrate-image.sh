@@ -33,6 +33,14 @@ run 0 "$m" decode "$image" && cmp -s "$work/out" "$json"
 result $? "decode prints what it always has"
 run 0 "$m" encode "$json" -o "$work/again.vui" && cmp -s "$work/again.vui" "$image"
 result $? "encode gives it back to the last byte"
+packed=$top/tests/data/image-2
+run 0 "$m" decode "$packed.vui" && cmp -s "$work/out" "$packed.json" &&
+    run 0 "$m" encode "$packed.json" -o "$work/again-2.vui" &&
+    cmp -s "$work/again-2.vui" "$packed.vui"
+result $? "one with packed queues, there and back"
+run 0 "$m" show "$packed.vui" && says "packed of 100" && says "wrap counters 0 1" &&
+    says "wants a call at slot 97" && says "4 descriptors"
+result $? "and as a person sees it"
 "$m" decode < "$image" | "$m" encode | "$m" verify - > "$work/out" 2> "$work/err" &&
     says "good, 10 records"
 result $? "through pipes"

@@ -654,6 +654,37 @@ static void version_1(void **state)
 	vu__snap_release(&s);
 }
 
+/* With what a packed ring has in flight. */
+static void version_2(void **state)
+{
+	struct vu__snap s;
+	struct vu__snap_queue *q;
+	size_t len;
+	uint8_t *bytes = load_file("image-2.vui", &len);
+
+	(void)state;
+	if (states_read(bytes, len, &s, why, sizeof(why)))
+		fail_msg("%s", why);
+	free(bytes);
+	assert_int_equal(s.nqueues, 2);
+	q = &s.queues[0];
+	assert_true(q->packed && q->started);
+	assert_int_equal(q->size, 100);
+	assert_int_equal(vu__snap_avail(q), 2);
+	assert_int_equal(vu__snap_used(q), 98 | 0x8000);
+	assert_int_equal(q->nheads, 2);
+	assert_int_equal(q->heads[1], 65535);
+	assert_int_equal(q->ndescs, 4);
+	assert_int_equal(q->descs[1].addr, 0x10003000);
+	assert_int_equal(q->descs[1].len, 4096);
+	assert_int_equal(q->descs[1].flags, 3);
+	assert_int_equal(q->descs[3].addr, 0x100004000);
+	assert_int_equal(q->descs[3].flags, 4);
+	assert_true(s.queues[1].packed);
+	assert_int_equal(s.queues[1].ndescs, 0);
+	vu__snap_release(&s);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -671,6 +702,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(senseless_states),
 		cmocka_unit_test(out_of_memory),
 		cmocka_unit_test(version_1),
+		cmocka_unit_test(version_2),
 	};
 
 	(void)argc;
