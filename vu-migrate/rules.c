@@ -199,11 +199,21 @@ static void rule_accepted(struct report *r)
 	}
 }
 
+/* Such a ring does not say itself how far it has been used, and QEMU does not know. */
 static void rule_packed(struct report *r)
 {
-	if (r->f->negotiated && vu__has_bit(r->f->features, VU__F_RING_PACKED))
-		because(found(r, 1, "connection.packed", NOTE, FOR_OURS, "queues are packed"),
-			"images and hand-overs of this version hold split queues only", "");
+	bool tracked = vu__has_bit(r->f->protocol, VU__PF_INFLIGHT_SHMFD);
+
+	if (!r->f->negotiated || !vu__has_bit(r->f->features, VU__F_RING_PACKED))
+		return;
+	if (tracked)
+		found(r, 1, "connection.packed", FINE, 0,
+		      "queues are packed, and it is noted where they are");
+	else
+		because(found(r, 1, "connection.packed", BLOCKER, FOR(RECONNECT),
+			      "queues are packed, and nobody notes where they are"),
+			"when the back-end dies, its queues stand still until the guest resets them",
+			"split queues (packed=off), or INFLIGHT_SHMFD at both ends");
 }
 
 /* --- 2: whose state it is --- */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/packed.h"
 #include "vu-migrate/check.h"
 #include "vu-migrate/show.h"
 
@@ -64,14 +65,22 @@ static void rule_log_size(struct report *r)
 
 /* --- 4: rings --- */
 
+/* How many, as far as it is known: of a packed ring whether there are any. */
 static uint16_t waiting(const struct vu__snap_queue *q)
 {
-	return q->seen.present ? (uint16_t)(q->seen.avail_index - q->last_avail) : 0;
+	if (!q->seen.present)
+		return 0;
+	return q->packed ? q->seen.avail_index : (uint16_t)(q->seen.avail_index - q->last_avail);
+}
+
+static unsigned int taken(const struct vu__snap_queue *q)
+{
+	return q->packed ? vu__packed_distance(vu__snap_used(q), vu__snap_avail(q), q->size) :
+			   (uint16_t)(q->last_avail - q->used);
 }
 
 static void rule_sane(struct report *r, const struct vu__snap_queue *q)
 {
-	uint16_t in_flight = (uint16_t)(q->last_avail - q->used);
 	struct finding *x;
 
 	if (q->broken[0]) {
@@ -81,7 +90,7 @@ static void rule_sane(struct report *r, const struct vu__snap_queue *q)
 		evidence(x, "%s", q->broken);
 		return;
 	}
-	if (!q->started || !q->size || (waiting(q) <= q->size && in_flight <= q->size))
+	if (!q->started || !q->size || (waiting(q) <= q->size && taken(q) <= q->size))
 		return;
 	x = found(r, 4, "rings.sane", BLOCKER, FOR_ALL, "queue %u makes no sense", q->index);
 	because(x, "another back-end would refuse it or do requests twice",
@@ -118,8 +127,8 @@ static void rule_stuck(struct report *r, const struct vu__snap_queue *q)
 			"see what the requests wait for");
 	} else if (waiting(q)) {
 		x = found(r, 4, "rings.stuck", WARNING, FOR_ALL,
-			  "queue %u has %u requests waiting, and nobody takes them", q->index,
-			  waiting(q));
+			  "queue %u has %s%u requests waiting, and nobody takes them", q->index,
+			  q->packed ? "at least " : "", waiting(q));
 		because(x, "a stuck queue is stuck at the other end, too",
 			"vu-top(1) says why a queue is stuck");
 	} else {

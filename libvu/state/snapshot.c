@@ -338,11 +338,16 @@ static int take_heads(const struct vu__ring *r, struct vu__snap_queue *q)
 	return r->is_packed ? take_chains(r, q) : 0;
 }
 
-/* The event suppression structures stand in for what a split ring has of that. */
+/*
+ * The event suppression structures stand in for what a split ring has of that; and
+ * whether there is something to pop, as that is all that costs no walk.
+ */
 static void see_packed(const struct vu__packed *p, struct vu__snap_queue *q)
 {
 	uint32_t driver = vu__packed_event(p->driver), device = vu__packed_event(p->device);
+	const struct vring_packed_desc *next = &p->desc[vu__packed_slot(p->avail)];
 
+	q->seen.avail_index = vu__packed_available(vu__packed_flags(next), p->avail);
 	q->seen.avail_flags = driver >> 16;
 	q->seen.used_flags = device >> 16;
 	q->seen.used_event = driver;

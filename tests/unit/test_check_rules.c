@@ -168,6 +168,12 @@ CHANGE(packed)
 	w->dest.offered |= VU_BIT(VU__F_RING_PACKED);
 }
 
+CHANGE(packed_untracked)
+{
+	packed(w);
+	w->f.protocol &= ~VU_BIT(VU__PF_INFLIGHT_SHMFD);
+}
+
 CHANGE(once_only)
 {
 	w->f.again.result = BAD;
@@ -458,7 +464,8 @@ static const struct row {
 	{1, "connection.accepted_log", BLOCKER, FOR_LIVE, log_not_accepted},
 	{1, "connection.accepted_pagefault", BLOCKER, FOR(POSTCOPY), pagefault_not_accepted},
 	{1, "connection.accepted_inflight", BLOCKER, FOR(RECONNECT), inflight_not_accepted},
-	{1, "connection.packed", NOTE, FOR_OURS, packed},
+	{1, "connection.packed", FINE, 0, packed},
+	{1, "connection.packed", BLOCKER, FOR(RECONNECT), packed_untracked},
 	{1, "connection.again", BLOCKER, FOR(RECONNECT), once_only},
 	{1, "connection.inflight_region", BLOCKER, FOR(RECONNECT), bad_region},
 	{2, "device.state", BLOCKER, FOR_LIVE | FOR(SNAPSHOT), forgetful},
