@@ -171,6 +171,7 @@ CHANGE(packed)
 CHANGE(packed_untracked)
 {
 	packed(w);
+	no_inflight_of_net(w);
 	w->f.protocol &= ~VU_BIT(VU__PF_INFLIGHT_SHMFD);
 }
 
