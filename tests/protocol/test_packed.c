@@ -304,8 +304,11 @@ static void run_model(unsigned int num, bool in_order, uint64_t total)
 	assert_null(m.vq->vring.desc);
 	assert_null(m.vq->vring.avail);
 	assert_null(m.vq->vring.used);
-	while (m.reaped < total)
+	for (uint64_t steps = 0; m.reaped < total; steps++) {
 		step(&m);
+		if (steps > 1000 + 1000 * total)
+			fail_msg("a ring of %u stands still", num);
+	}
 	while (m.nheld)
 		complete_some(&m, m.nheld);
 	while (pop_one(&m))

@@ -328,7 +328,7 @@ static bool submit_any(struct driver *d, uint64_t token)
 static void run(unsigned int num, unsigned int total, bool in_order)
 {
 	static struct out out[32768];
-	unsigned int sent = 0, taken = 0, done = 0, reaped = 0, nout = 0;
+	unsigned int sent = 0, taken = 0, done = 0, reaped = 0, nout = 0, idle = 0;
 	static uint64_t expect[32768];
 	static uint32_t expect_len[32768];
 	struct driver d;
@@ -338,6 +338,8 @@ static void run(unsigned int num, unsigned int total, bool in_order)
 	driver_queue(&d, num);
 	f = fake_new(&d);
 	while (reaped < total) {
+		unsigned int before = reaped;
+
 		for (uint64_t n = any(2 * num) + 1; n && sent < total; n--) {
 			if (!submit_any(&d, sent))
 				break;
@@ -364,6 +366,9 @@ static void run(unsigned int num, unsigned int total, bool in_order)
 		if (reaped == done)
 			assert_int_equal(vu_frontend_reap(d.q, NULL, NULL), 0);
 		assert_int_equal(vu_frontend_outstanding(d.q), sent - reaped);
+		idle = reaped == before ? idle + 1 : 0;
+		if (idle > 10000)
+			fail_msg("a ring of %u stands still after %u", num, reaped);
 	}
 	driver_end(&d);
 }
