@@ -78,9 +78,9 @@ static void *serve(void *opaque)
 	return opaque;
 }
 
-static struct pair *start_server(bool late)
+static struct pair *start_server(bool packed, bool late)
 {
-	static const struct pair_options opt = {.no_handler = true, .ext = &ops};
+	const struct pair_options opt = {.no_handler = true, .packed = packed, .ext = &ops};
 
 	server.p = pair_ready(&opt);
 	server.quit = false;
@@ -125,10 +125,19 @@ static unsigned int reap(struct pair *p, struct vu_frontend_queue *q)
 }
 
 /* What was completed before the answer to a stop has been called for before it. */
-static void a_stop_loses_no_completion_and_no_call(bool late)
+/* Where a queue of @num has got to that has completed @done requests of two buffers. */
+static uint32_t base_of(bool packed, unsigned int num, unsigned int done)
 {
-	struct pair *p = start_server(late);
-	struct vu_frontend_queue *q = vu_frontend_queue_new(p->fe, 0, 64, 0);
+	uint16_t place = 2 * done % num | (2 * done / num % 2 ? 0 : 0x8000);
+
+	return packed ? place | (uint32_t)place << 16 : (uint16_t)done;
+}
+
+static void a_stop_loses_no_completion_and_no_call(bool packed, bool late)
+{
+	struct pair *p = start_server(packed, late);
+	unsigned int num = packed ? 67 : 64;
+	struct vu_frontend_queue *q = vu_frontend_queue_new(p->fe, 0, num, 0);
 	unsigned int sent = 0, done = 0;
 
 	assert_non_null(q);
@@ -147,7 +156,7 @@ static void a_stop_loses_no_completion_and_no_call(bool late)
 		check_ok(p, vu_frontend_queue_stop(q, &base));
 		now = reap(p, q);
 		done += now;
-		assert_int_equal(base, (uint16_t)done);
+		assert_int_equal(base, base_of(packed, num, done));
 		vu__event_consume(vu_frontend_call_fd(q), &calls);
 		if (now && !calls)
 			fail_msg("round %u: %u completions, no call", round, now);
@@ -164,24 +173,25 @@ static void a_stop_loses_no_completion_and_no_call(bool late)
 static void case_20_stops_under_a_running_thread(void **state)
 {
 	(void)state;
-	a_stop_loses_no_completion_and_no_call(false);
+	a_stop_loses_no_completion_and_no_call(false, false);
+	a_stop_loses_no_completion_and_no_call(true, false);
 }
 
 static void case_20_stops_under_a_thread_that_calls_late(void **state)
 {
 	(void)state;
-	a_stop_loses_no_completion_and_no_call(true);
+	a_stop_loses_no_completion_and_no_call(false, true);
+	a_stop_loses_no_completion_and_no_call(true, true);
 }
 
 /* A monitor that masks and unmasks gets every completion's call on what it gave last. */
-static void case_18_call_eventfds_change_under_a_running_thread(void **state)
+static void call_eventfds_change(bool packed)
 {
-	struct pair *p = start_server(false);
+	struct pair *p = start_server(packed, false);
 	struct vu_frontend_queue *q = pair_queue(p, 0, 64, 0, VU_FRONTEND_POLL_CALLS);
 	int masked = new_eventfd(), unmasked = new_eventfd();
 	unsigned int sent = 0, done = 0;
 
-	(void)state;
 	for (unsigned int round = 0; round < ROUNDS * 3; round++) {
 		uint64_t value;
 
@@ -202,13 +212,19 @@ static void case_18_call_eventfds_change_under_a_running_thread(void **state)
 	end_server();
 }
 
-static void case_15_memory_tables_change_under_a_running_thread(void **state)
+static void case_18_call_eventfds_change_under_a_running_thread(void **state)
 {
-	struct pair *p = start_server(false);
+	(void)state;
+	call_eventfds_change(false);
+	call_eventfds_change(true);
+}
+
+static void memory_tables_change(bool packed)
+{
+	struct pair *p = start_server(packed, false);
 	struct vu_frontend_queue *q = pair_queue(p, 0, 64, 0, 0);
 	unsigned int sent = 0, done = 0, regions = 1;
 
-	(void)state;
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		submit(p, q, sent, 16);
 		sent += 16;
@@ -226,6 +242,13 @@ static void case_15_memory_tables_change_under_a_running_thread(void **state)
 	}
 	assert_int_equal(vu_get_region_count(&p->dev), regions);
 	end_server();
+}
+
+static void case_15_memory_tables_change_under_a_running_thread(void **state)
+{
+	(void)state;
+	memory_tables_change(false);
+	memory_tables_change(true);
 }
 
 /* --- without a thread: what a device is late with, one step after the other --- */
