@@ -448,7 +448,7 @@ static void serve_garbage(struct guest *g, VuVirtqElement **held, unsigned int *
 
 static void a_ring_of_garbage(void **state)
 {
-	unsigned int rounds = getenv("VU_LONG") ? 200000 : 20000, broken = 0, n = 0;
+	unsigned int rounds = getenv("VU_LONG") ? 200000 : 3000, broken = 0, n = 0;
 	VuVirtqElement *held[64];
 	struct guest g;
 
