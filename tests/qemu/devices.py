@@ -15,9 +15,9 @@ NEVER = "State blocked by non-migratable device"
 
 
 class Device(Process):
-    def __init__(self, ctx, kind, name):
+    def __init__(self, ctx, kind, name, env=None):
         self.sock = os.path.join(ctx.workdir, name + ".sock")
-        super().__init__([ctx.options.dev, kind, self.sock])
+        super().__init__([ctx.options.dev, kind, self.sock], env=env)
         ctx.children.append(self)
         self.wait_for("ready on", 10)
 

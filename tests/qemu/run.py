@@ -17,6 +17,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import crash  # noqa: E402
 import devices  # noqa: E402
+import dpdk  # noqa: E402
 import migrate  # noqa: E402
 import postcopy  # noqa: E402
 import tap  # noqa: E402
@@ -220,7 +221,8 @@ def versions(options):
 
 
 def run(options, qemu, case, packed):
-    name = "%s: %s%s" % ("both" if case in CROSS_CASES else qemu.name,
+    name = "%s: %s%s" % ("both" if case in CROSS_CASES else
+                         "DPDK" if case in dpdk.CASES else qemu.name,
                          "packed rings: " * packed, case.__name__)
     return name, case, lambda workdir: Context(options, qemu, workdir, packed)
 
@@ -250,7 +252,7 @@ def main():
     runs = [(q, c) for q in qemus.values() if options.qemu in (None, q.key)
             for c in CASES + NEWEST_CASES * (migrate.LONG or q.key == "10")]
     if not options.qemu:
-        runs += [(qemus["7"], c) for c in CROSS_CASES]
+        runs += [(qemus["7"], c) for c in CROSS_CASES + dpdk.CASES]
     return tap.run_all([run(options, q, c, packed) for q, c in runs
                         if not options.cases or c.__name__ in options.cases
                         for packed in kinds(q, c)], options.jobs)
