@@ -271,7 +271,7 @@ static void measure(unsigned int queues, unsigned int rounds, uint64_t memory)
 
 	unlink(main_sock);
 	old = start_blk(main_sock, queues);
-	if (!disk_begin(&d, main_sock, queues, memory))
+	if (!disk_begin(&d, main_sock, queues, false, memory))
 		errno = 0, fail(d.error);
 	touched = memory / 2 < TOUCHED ? memory / 2 : TOUCHED;
 	memset(vu_frontend_ptr(d.fe, memory / 2, touched), 1, touched);
@@ -316,7 +316,7 @@ static void measure_restart(unsigned int queues, unsigned int rounds, uint64_t m
 
 	unlink(main_sock);
 	old = start_blk(main_sock, queues);
-	if (!disk_begin(&d, main_sock, queues, memory))
+	if (!disk_begin(&d, main_sock, queues, false, memory))
 		errno = 0, fail(d.error);
 	for (unsigned int i = 0; i < rounds; i++) {
 		double begin;
@@ -358,7 +358,8 @@ static void measure_images(unsigned int rounds)
 
 		unlink(main_sock);
 		blk = start_blk(main_sock, queues);
-		if (!disk_begin(&d, main_sock, queues, 0) || !disk_run_requests(&d, queues, 10000))
+		if (!disk_begin(&d, main_sock, queues, false, 0) ||
+		    !disk_run_requests(&d, queues, 10000))
 			errno = 0, fail(d.error);
 		snprintf(file, sizeof(file), "%s/image", dir);
 		snprintf(pid, sizeof(pid), "%d", (int)blk);
@@ -473,7 +474,7 @@ static void measure_hostile(unsigned int rounds)
 
 	unlink(main_sock);
 	blk = start_blk(main_sock, 4);
-	if (!disk_begin(&d, main_sock, 4, 0))
+	if (!disk_begin(&d, main_sock, 4, false, 0))
 		errno = 0, fail(d.error);
 	for (unsigned int i = 0; i < 3 * rounds; i++) {
 		uint64_t before = d.done;

@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 		return 2;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	ok = disk_begin(&d, argv[1], strtoul(argv[2], NULL, 10), 0) &&
+	ok = disk_begin(&d, argv[1], strtoul(argv[2], NULL, 10), false, 0) &&
 	     disk_run_requests(&d, 64, AGAIN_MS);
 	if (ok)
 		puts("ready");

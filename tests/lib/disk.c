@@ -165,9 +165,10 @@ bool disk_run_requests(struct disk *d, uint64_t n, int ms)
 static bool start(struct disk *d)
 {
 	struct vu_frontend *fe = d->fe;
+	uint64_t unwanted = VU_BIT(VU__F_NOTIFY_ON_EMPTY) |
+			    (d->packed ? 0 : VU_BIT(VU__F_RING_PACKED));
 
-	if (vu_frontend_negotiate(fe, ~(VU_BIT(VU__F_NOTIFY_ON_EMPTY) | VU_BIT(VU__F_RING_PACKED)),
-				  ~0ULL) ||
+	if (vu_frontend_negotiate(fe, ~unwanted, ~0ULL) ||
 	    vu_frontend_share_memory(fe) ||
 	    (d->inflight < 0 && vu_frontend_get_inflight_fd(fe, d->nqueues, RING, &d->inflight,
 							    &d->inflight_size,
@@ -198,11 +199,13 @@ static int connect_to(const char *path)
 	return -1;
 }
 
-bool disk_begin(struct disk *d, const char *sock, unsigned int nqueues, uint64_t memory)
+bool disk_begin(struct disk *d, const char *sock, unsigned int nqueues, bool packed,
+		uint64_t memory)
 {
 	memset(d, 0, sizeof(*d));
 	d->inflight = -1;
 	d->nqueues = nqueues;
+	d->packed = packed;
 	d->fe = vu_frontend_connect(sock);
 	if (!d->fe)
 		return fail(d, "%s: %s", sock, strerror(errno));

@@ -24,6 +24,7 @@ struct disk_slot {
 struct disk {
 	struct vu_frontend *fe;
 	unsigned int nqueues;
+	bool packed; /* rings */
 	struct vu_frontend_queue *q[DISK_QUEUES];
 	struct disk_slot slots[DISK_QUEUES][DISK_SLOTS];
 	int inflight; /* the region's file */
@@ -38,7 +39,8 @@ struct disk {
 uint64_t disk_bytes(unsigned int nqueues);
 
 /* Connects and starts; DISK_SLOTS requests of each queue are on their way.  False: error. */
-bool disk_begin(struct disk *d, const char *sock, unsigned int nqueues, uint64_t memory);
+bool disk_begin(struct disk *d, const char *sock, unsigned int nqueues, bool packed,
+		uint64_t memory);
 
 /* The back-end has gone: with the next one, which does again what was in flight. */
 bool disk_again(struct disk *d, const char *sock);
