@@ -4,8 +4,8 @@
  * every iovec is touched: one outside the regions is a crash, one inside that is not the
  * guest's is found by its bounds.
  *
- * The input is the descriptor table, the available ring and indirect tables, then the
- * device's calls.
+ * The input is the descriptors, the available ring and indirect tables, then the device's
+ * calls; one bit of it says that the ring is a packed one.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -85,7 +85,40 @@ static void set_up_once(void)
 	vu__region_put(r[1]);
 	ring.vq = &vq;
 	ring.gen = 1;
-	EXPECT(!vu__ring_prepare(&ring, NUM, false));
+}
+
+/* A split ring's available and used rings are where a packed one's event structures are. */
+static void place_ring(bool packed)
+{
+	VuRing parts = {.num = NUM,
+			.desc = (struct vring_desc *)first,
+			.avail = (struct vring_avail *)(first + AVAIL),
+			.used = (struct vring_used *)(first + USED)};
+
+	EXPECT(!vu__ring_prepare(&ring, NUM, packed));
+	EXPECT(!vu__ring_set_map(&ring, map));
+	vq.vring.num = NUM;
+	if (packed) {
+		vq.last_avail_idx = vq.used_idx = VU__PACKED_FRESH;
+		vu__packed_clear(&ring.packed, NUM);
+	}
+	vu__ring_place(&ring, &parts);
+}
+
+/* Makes something available: an entry, or the descriptor that is looked at next. */
+static void offer(uint8_t what)
+{
+	struct vring_avail *avail = vq.vring.avail;
+	uint16_t place = vq.last_avail_idx;
+	uint16_t *flags;
+
+	if (!ring.is_packed) {
+		avail->ring[avail->idx % NUM] = what % (NUM + 1);
+		__atomic_store_n(&avail->idx, avail->idx + 1, __ATOMIC_RELEASE);
+		return;
+	}
+	flags = &ring.packed.desc[vu__packed_slot(place)].flags;
+	*flags = (*flags & ~0x8080) | vu__packed_unused_flags(place);
 }
 
 static bool inside(const struct iovec *v)
@@ -109,7 +142,6 @@ static void touch(const VuVirtqElement *e)
 
 static void make_calls(struct input *in)
 {
-	struct vring_avail *avail = vq.vring.avail;
 	VuVirtqElement *held[NUM] = {NULL};
 	unsigned int nheld = 0, a, b;
 
@@ -120,8 +152,7 @@ static void make_calls(struct input *in)
 		switch (call % 8) {
 		case 0:
 		case 1:
-			avail->ring[avail->idx % NUM] = take8(in) % (NUM + 1);
-			__atomic_store_n(&avail->idx, avail->idx + 1, __ATOMIC_RELEASE);
+			offer(take8(in));
 			/* fall through */
 		case 2:
 			e = nheld < NUM ? vu__ring_pop(&ring, sizeof(*e)) : NULL;
@@ -177,13 +208,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(first, 0, SIZE);
 	memset(second, 0, SIZE);
 	memset(&vq, 0, sizeof(vq));
-	EXPECT(!vu__ring_set_map(&ring, map));
-	vq.vring.num = NUM;
-	vq.vring.desc = (struct vring_desc *)first;
-	vq.vring.avail = (struct vring_avail *)(first + AVAIL);
-	vq.vring.used = (struct vring_used *)(first + USED);
-	vu__ring_place(&ring, &vq.vring);
 	flags = take8(&in);
+	place_ring(flags & 16);
 	ring.event_idx = flags & 1;
 	ring.indirect = flags & 2;
 	ring.notify_on_empty = flags & 4;

@@ -206,12 +206,14 @@ static bool wants_shared_file(uint32_t request)
 static void plausible(struct vu__msg *m, struct input *in)
 {
 	struct vu__region_payload region = {0, MEMORY, UADDR, 0};
-	uint8_t queue = take8(in) % QUEUES;
+	uint8_t queue = take8(in) % QUEUES, features;
 
 	switch (m->request) {
 	case VU__SET_FEATURES:
+		features = take8(in);
 		m->payload.u64 = VU_BIT(VU__F_VERSION_1) |
-				 (uint64_t)take8(in) << VU__F_LOG_ALL;
+				 (uint64_t)(features & 0x7f) << VU__F_LOG_ALL |
+				 (features & 0x80 ? VU_BIT(VU__F_RING_PACKED) : 0);
 		break;
 	case VU__SET_PROTOCOL_FEATURES:
 		m->payload.u64 = VU_BIT(VU__PF_MQ) | VU_BIT(VU__PF_CONFIG) |
