@@ -434,7 +434,10 @@ int vu_frontend_kick_fd(const struct vu_frontend_queue *q);
 int vu_frontend_call_fd(const struct vu_frontend_queue *q);
 int vu_frontend_err_fd(const struct vu_frontend_queue *q);
 
-/* The ring itself, for those who want it wrong: pointers into guest memory. */
+/*
+ * The ring itself, for those who want it wrong: pointers into guest memory.  Of another
+ * format when it is reset or started in one.
+ */
 struct vu_frontend_ring {
 	unsigned int num;
 	/* Of a split ring; NULL of a packed one. */
