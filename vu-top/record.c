@@ -156,7 +156,8 @@ static int add(struct top_recorder *r, const struct top_frame *f)
 	if (r->bytes.len > TOP_RECORD_MAX)
 		return -EFBIG;
 	/* A frame that does not fit begins the next file, where it stands by itself. */
-	if (r->before && r->written + r->bytes.len > r->limit) {
+	if (r->before &&
+	    r->written + sizeof(struct top_record_header) + r->bytes.len > r->limit) {
 		ret = turn_over(r);
 		return ret ? ret : add(r, f);
 	}
