@@ -191,9 +191,7 @@ double top_depth(const struct vu__obs_queue *q)
 {
 	if (vu__obs_knows(q, VU__OBS_POSITION))
 		return (double)q->ring.pending + q->ring.in_flight;
-	if (vu__obs_knows(q, VU__OBS_RING) && !q->setup.packed)
-		return (uint16_t)(q->ring.avail_idx - q->ring.used_idx);
-	return TOP_UNKNOWN;
+	return vu__obs_knows(q, VU__OBS_RING) ? vu__obs_outstanding(q) : TOP_UNKNOWN;
 }
 
 static double busy_share(const struct vu__obs_queue *old, const struct vu__obs_queue *now,

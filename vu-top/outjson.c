@@ -2,6 +2,7 @@
 /* A sample as a line of JSON. */
 #include <string.h>
 
+#include "observe/packed.h"
 #include "vu-top/json.h"
 #include "vu-top/out.h"
 
@@ -70,26 +71,69 @@ static void put_event(struct top_json *j, const char *name, const struct vu__obs
 	top_json_end(j, '}');
 }
 
+static void put_place(struct top_json *j, const char *name, uint16_t place)
+{
+	top_json_begin(j, name, '{');
+	top_json_uint(j, "slot", vu__circle_slot(place));
+	top_json_uint(j, "wrap", vu__circle_wrap(place));
+	top_json_end(j, '}');
+}
+
+/* An event suppression structure, and where it is at if it says so. */
+static void put_wish(struct top_json *j, const char *name, uint16_t flags, uint16_t event)
+{
+	static const char *const names[] = {"enable", "disable", "desc", "invalid"};
+
+	top_json_begin(j, name, '{');
+	top_json_text(j, "flags", names[vu__circle_events(flags)]);
+	if (vu__circle_events(flags) == VRING_PACKED_EVENT_FLAG_DESC)
+		put_place(j, "at", event);
+	top_json_end(j, '}');
+}
+
+static void put_packed(struct top_json *j, const struct vu__obs_queue *q)
+{
+	const struct vu__obs_ring *r = &q->ring;
+
+	put_place(j, "avail", r->avail_idx);
+	put_place(j, "used", r->used_idx);
+	if (vu__obs_knows(q, VU__OBS_POSITION))
+		put_place(j, "fetched", r->last_avail);
+	top_json_uint(j, "outstanding", r->outstanding);
+	top_json_uint(j, "slots_in_use", r->slots);
+	put_wish(j, "driver_wants", r->avail_flags, r->used_event);
+	put_wish(j, "device_wants", r->used_flags, r->avail_event);
+}
+
+static void put_split(struct top_json *j, const struct vu__obs_queue *q)
+{
+	const struct vu__obs_ring *r = &q->ring;
+
+	top_json_uint(j, "avail_idx", r->avail_idx);
+	top_json_uint(j, "used_idx", r->used_idx);
+	top_json_uint(j, "avail_flags", r->avail_flags);
+	top_json_uint(j, "used_flags", r->used_flags);
+	if (q->setup.event_idx) {
+		top_json_uint(j, "used_event", r->used_event);
+		top_json_uint(j, "avail_event", r->avail_event);
+	}
+}
+
 static void put_ring(struct top_json *j, const struct vu__obs_queue *q)
 {
 	const struct vu__obs_ring *r = &q->ring;
-	bool place = vu__obs_knows(q, VU__OBS_POSITION);
 
 	top_json_begin(j, "ring", '{');
 	top_json_text(j, "source", vu__obs_source_name(q->from[VU__OBS_RING]));
 	if (vu__obs_knows(q, VU__OBS_RING)) {
-		if (!q->setup.packed)
-			top_json_uint(j, "avail_idx", r->avail_idx);
-		top_json_uint(j, "used_idx", r->used_idx);
-		top_json_uint(j, "avail_flags", r->avail_flags);
-		top_json_uint(j, "used_flags", r->used_flags);
-		if (q->setup.event_idx) {
-			top_json_uint(j, "used_event", r->used_event);
-			top_json_uint(j, "avail_event", r->avail_event);
-		}
+		if (q->setup.packed)
+			put_packed(j, q);
+		else
+			put_split(j, q);
 	}
-	if (place) {
-		top_json_uint(j, "last_avail", r->last_avail);
+	if (vu__obs_knows(q, VU__OBS_POSITION)) {
+		if (!q->setup.packed)
+			top_json_uint(j, "last_avail", r->last_avail);
 		top_json_uint(j, "pending", r->pending);
 		top_json_uint(j, "in_flight", r->in_flight);
 	}

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "observe/packed.h"
 #include "vu-top/viewdetail.h"
 
 /* --- the ring --- */
@@ -113,28 +114,86 @@ static unsigned int put_split(struct top_canvas *c, unsigned int row, unsigned i
 	return row - first;
 }
 
+/* What the letters stand for: slots, each with the wrap counter of its lap. */
+static unsigned int put_places(struct top_canvas *c, unsigned int row, unsigned int col,
+			       unsigned int end, const struct mark *marks, size_t n)
+{
+	unsigned int at = col, first = row;
+
+	for (size_t i = 0; i < n; i++) {
+		char text[80];
+
+		if (!marks[i].known)
+			continue;
+		snprintf(text, sizeof(text), " %s slot %u wrap %u  ", marks[i].what,
+			 vu__circle_slot(marks[i].index), vu__circle_wrap(marks[i].index));
+		if (at != col && at + strlen(text) + 1 > end) {
+			at = col;
+			row++;
+		}
+		at = top_put_char(c, row, at, TOP_STRONG, marks[i].letter);
+		at = top_put(c, row, at, end, TOP_NORMAL, text);
+	}
+	return row - first + 1;
+}
+
+static const char *wish(uint16_t flags)
+{
+	static const char *const wishes[] = {
+		[VRING_PACKED_EVENT_FLAG_ENABLE] = "all",
+		[VRING_PACKED_EVENT_FLAG_DISABLE] = "no",
+		[VRING_PACKED_EVENT_FLAG_DESC] = "one slot's",
+		[3] = "(invalid flags)",
+	};
+
+	return wishes[vu__circle_events(flags)];
+}
+
+/* Its slots are those of two laps: letters stand at slots, the legend has the laps. */
 static unsigned int put_packed(struct top_canvas *c, unsigned int row, unsigned int col,
 			       unsigned int end, const struct vu__obs_queue *q)
 {
 	const struct vu__obs_ring *r = &q->ring;
-	unsigned int size = q->setup.size, width = VU_MIN(end - col, VU_MIN(size, 128u));
-	uint16_t fetched = r->last_avail & 0x7fff, used = r->used_idx & 0x7fff;
 	bool place = vu__obs_knows(q, VU__OBS_POSITION);
-	const struct mark marks[] = {
-		{'U', used, "used", place},
-		{'F', fetched, "fetched", place},
+	bool kick = vu__circle_events(r->used_flags) == VRING_PACKED_EVENT_FLAG_DESC;
+	bool call = vu__circle_events(r->avail_flags) == VRING_PACKED_EVENT_FLAG_DESC;
+	uint32_t size = q->setup.size;
+	unsigned int width = VU_MIN(end - col, VU_MIN(size, 128u)), first = row;
+	const struct mark places[] = {
+		{'U', r->used_idx, "used", true},
+		{'F', r->last_avail, "fetched", place},
+		{'A', r->avail_idx, "avail", true},
+		{'k', r->avail_event, "kick wanted after", q->setup.event_idx && kick},
+		{'c', r->used_event, "call wanted after", q->setup.event_idx && call},
 	};
+	struct mark slots[VU_ARRAY_SIZE(places)];
+	uint16_t waiting_from = place ? r->last_avail : r->used_idx;
 
+	memcpy(slots, places, sizeof(slots));
+	for (size_t i = 0; i < VU_ARRAY_SIZE(slots); i++)
+		slots[i].index = vu__circle_slot(slots[i].index);
 	top_fill(c, row, col, col + width, TOP_DIM, c->utf8 ? 0xb7 : '.');
 	if (place)
-		put_span(c, row, col, width, size, fetched, r->pending, TOP_DATA1,
-			 c->utf8 ? 0x2588 : '#');
-	top_printf(c, row + 3, col, end, TOP_NORMAL,
-		   "packed, wrap counter %u; %u descriptors wait, %u in flight, of %u",
-		   r->last_avail >> 15, r->pending, r->in_flight, size);
-	put_marks(c, row + 1, col, width, size, marks, VU_ARRAY_SIZE(marks));
-	put_legend(c, row + 2, col, end, size, marks, VU_ARRAY_SIZE(marks));
-	return 4;
+		put_span(c, row, col, width, size, vu__circle_slot(r->used_idx),
+			 vu__circle_steps(r->used_idx, r->last_avail, size), TOP_DATA2,
+			 c->utf8 ? 0x2592 : '=');
+	put_span(c, row, col, width, size, vu__circle_slot(waiting_from),
+		 vu__circle_steps(waiting_from, r->avail_idx, size), TOP_DATA1,
+		 c->utf8 ? 0x2588 : '#');
+	row++;
+	row += put_marks(c, row, col, width, size, slots, VU_ARRAY_SIZE(slots));
+	row += put_places(c, row, col, end, places, VU_ARRAY_SIZE(places));
+	if (place)
+		top_printf(c, row++, col, end, TOP_NORMAL,
+			   "%u wait (%s), %u in flight (%s); %u of %u slots", r->pending,
+			   c->utf8 ? "\xe2\x96\x88" : "#", r->in_flight,
+			   c->utf8 ? "\xe2\x96\x92" : "=", r->slots, size);
+	else
+		top_printf(c, row++, col, end, TOP_NORMAL, "%u outstanding (%s); %u of %u slots",
+			   r->outstanding, c->utf8 ? "\xe2\x96\x88" : "#", r->slots, size);
+	top_printf(c, row++, col, end, TOP_DIM, "flags: driver takes %s calls, back-end takes %s kicks",
+		   wish(r->avail_flags), wish(r->used_flags));
+	return row - first;
 }
 
 unsigned int top_detail_ring(struct top_canvas *c, const struct top_detail *d, unsigned int row,

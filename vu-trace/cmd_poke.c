@@ -12,6 +12,7 @@
 #include "base/proc.h"
 #include "format.h"
 #include "judge.h"
+#include "observe/packed.h"
 
 #define BEFORE_S 1.6 /* longer than the patience of a verdict */
 #define AFTER_S	 1.0
@@ -132,6 +133,16 @@ static bool has_moved(const struct poke *p, const struct vu__obs_queue *now)
 	       (now->setup.event_idx && b->used_event != a->used_event);
 }
 
+static void tell_place(const char *what, uint16_t was, uint16_t is, bool packed)
+{
+	if (packed)
+		printf("%s slot %u wrap %u -> slot %u wrap %u", what,
+		       vu__circle_slot(was), vu__circle_wrap(was), vu__circle_slot(is),
+		       vu__circle_wrap(is));
+	else
+		printf("%s %u -> %u", what, was, is);
+}
+
 static void tell(const struct poke *p, const struct vu__obs_queue *now, bool json)
 {
 	bool moved = has_moved(p, now);
@@ -143,9 +154,11 @@ static void tell(const struct poke *p, const struct vu__obs_queue *now, bool jso
 		       moved ? "moved" : "did not move");
 		printf("  before: %s: %s\n", vu__obs_verdicts[p->verdict.id].name,
 		       p->verdict.evidence);
-		printf("  available %u -> %u, used %u -> %u\n", p->before.ring.avail_idx,
-		       now->ring.avail_idx, p->before.ring.used_idx, now->ring.used_idx);
-		printf("  %s\n", text);
+		tell_place("  available", p->before.ring.avail_idx, now->ring.avail_idx,
+			   now->setup.packed);
+		tell_place(", used", p->before.ring.used_idx, now->ring.used_idx,
+			   now->setup.packed);
+		printf("\n  %s\n", text);
 		return;
 	}
 	json_open(&j, NULL, '{');

@@ -43,20 +43,31 @@ bool vu__judge(struct vu__obs_verdict *v, enum vu__obs_verdict_id id,
 	return true;
 }
 
-struct vu__words vu__indices(const struct vu__facts *f)
+struct vu__words vu__at(const struct vu__facts *f, uint16_t place)
 {
-	const struct vu__obs_ring *r = &f->q->ring;
 	struct vu__words w;
 
 	if (f->q->setup.packed)
-		snprintf(w.text, sizeof(w.text), "%u descriptors available at %u of %u",
-			 r->pending, r->last_avail & 0x7fff, f->size);
-	else if (f->place)
-		snprintf(w.text, sizeof(w.text), "avail %u, fetched %u, used %u of %u",
-			 r->avail_idx, r->last_avail, r->used_idx, f->size);
+		snprintf(w.text, sizeof(w.text), "slot %u wrap %u",
+			 vu__circle_slot(place), vu__circle_wrap(place));
 	else
-		snprintf(w.text, sizeof(w.text), "avail %u, used %u of %u", r->avail_idx,
-			 r->used_idx, f->size);
+		snprintf(w.text, sizeof(w.text), "%u", place);
+	return w;
+}
+
+struct vu__words vu__indices(const struct vu__facts *f)
+{
+	const struct vu__obs_ring *r = &f->q->ring;
+	struct vu__words w, avail = vu__at(f, r->avail_idx),
+			    used = vu__at(f, r->used_idx);
+
+	if (f->place)
+		snprintf(w.text, sizeof(w.text),
+			 "avail %.24s, fetched %.24s, used %.24s of %u", avail.text,
+			 vu__at(f, r->last_avail).text, used.text, f->size);
+	else
+		snprintf(w.text, sizeof(w.text), "avail %.24s, used %.24s of %u",
+			 avail.text, used.text, f->size);
 	return w;
 }
 
@@ -128,7 +139,7 @@ static bool progress(const struct vu__obs_queue *a, const struct vu__obs_queue *
 			return true;
 	}
 	if (vu__obs_knows(a, VU__OBS_RING) && vu__obs_knows(b, VU__OBS_RING) &&
-	    !b->setup.packed && a->ring.used_idx != b->ring.used_idx)
+	    a->ring.used_idx != b->ring.used_idx)
 		return true;
 	return vu__obs_knows(a, VU__OBS_POSITION) && vu__obs_knows(b, VU__OBS_POSITION) &&
 	       a->ring.last_avail != b->ring.last_avail;
@@ -139,9 +150,7 @@ static uint32_t waiting_at(const struct vu__obs_queue *q)
 {
 	if (vu__obs_knows(q, VU__OBS_POSITION))
 		return q->ring.pending;
-	if (vu__obs_knows(q, VU__OBS_RING) && !q->setup.packed)
-		return (uint16_t)(q->ring.avail_idx - q->ring.used_idx);
-	return 0;
+	return vu__obs_knows(q, VU__OBS_RING) ? vu__obs_outstanding(q) : 0;
 }
 
 static void facts_of_last(struct vu__facts *f)
@@ -253,6 +262,45 @@ static bool backend_gone(const struct vu__facts *f, struct vu__obs_verdict *v)
 	return true;
 }
 
+/* What is wrong with the back-end's places in a packed ring; NULL: nothing. */
+static const char *wrong_places(const struct vu__obs_queue *q)
+{
+	const struct vu__obs_ring *r = &q->ring;
+	uint32_t size = q->setup.size;
+	uint32_t ahead = vu__circle_steps(r->last_avail, r->avail_idx, size);
+	uint32_t taken = vu__circle_steps(r->used_idx, r->last_avail, size);
+
+	if (vu__circle_slot(r->last_avail) >= size ||
+	    vu__circle_slot(r->used_idx) >= size)
+		return "there is no such slot";
+	if (taken > size)
+		return "the back-end has fetched more than the ring has slots";
+	if (ahead > size)
+		return "the driver is not ahead of the back-end";
+	if (taken + ahead > size)
+		return "the driver is more than the ring ahead";
+	/* A wrong wrap counter: what it looks for does not come. */
+	if (r->astray)
+		return "what the driver made available is not what the back-end looks "
+		       "for";
+	return NULL;
+}
+
+/* Of one who tells where it is; of others there is only a guess. */
+static bool corrupt_packed(const struct vu__facts *f, struct vu__obs_verdict *v,
+			   const char *next)
+{
+	const char *what;
+
+	/* Its places were read before the ring: it may just have gone on. */
+	if (!f->place || f->q->setup.started == VU__OBS_NO || !vu__lasts(f, f->still) ||
+	    !wrong_places(f->first->q))
+		return false;
+	what = wrong_places(f->q);
+	return what && vu__judge(v, VU__V_RING_CORRUPT, VU__OBS_CERTAIN, next, "%s: %s",
+				 vu__indices(f).text, what);
+}
+
 static bool corrupt(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
 	static const char next[] = "compare with the base the front-end sent "
@@ -264,8 +312,10 @@ static bool corrupt(const struct vu__facts *f, struct vu__obs_verdict *v)
 		return vu__judge(v, VU__V_RING_CORRUPT, VU__OBS_CERTAIN, next,
 				 "the back-end has given the queue up: %s",
 				 f->q->setup.why);
-	if (!f->ring || !f->size || f->q->setup.packed || f->first == f->last)
+	if (!f->ring || !f->size || f->first == f->last)
 		return false;
+	if (f->q->setup.packed)
+		return corrupt_packed(f, v, next);
 	if (f->waiting > f->size || f->in_flight > f->size)
 		return vu__judge(
 			v, VU__V_RING_CORRUPT,
@@ -383,13 +433,19 @@ static bool spurious(const struct vu__facts *f, struct vu__obs_verdict *v)
 		(unsigned long long)wakeups);
 }
 
+/* Entries that wait to be served: of a packed ring, those that are not free. */
+static uint32_t entries_at(const struct vu__obs_queue *q)
+{
+	return q->setup.packed ? q->ring.slots : waiting_at(q);
+}
+
 /* Nearly full at nearly every look, for a while. */
 static bool slow(const struct vu__facts *f, struct vu__obs_verdict *v,
 		 const struct vu__obs_look *looks, size_t n)
 {
 	size_t full = 0, all = 0;
 
-	if (f->armed || !f->ring || !f->size || f->q->setup.packed ||
+	if (f->armed || !f->ring || !f->size ||
 	    f->q->mono_ns - f->oldest->q->mono_ns < f->patience)
 		return false;
 	for (size_t i = 0; i < n; i++) {
@@ -398,7 +454,7 @@ static bool slow(const struct vu__facts *f, struct vu__obs_verdict *v,
 		if (!usable(&looks[i]) || !vu__obs_knows(q, VU__OBS_RING))
 			continue;
 		all++;
-		full += waiting_at(q) >= f->size - f->size / 8;
+		full += entries_at(q) >= f->size - f->size / 8;
 	}
 	if (full * 4 < all * 3)
 		return false;

@@ -21,12 +21,16 @@ enum consumed {
 static enum consumed driver_state(const struct vu__facts *f)
 {
 	const struct vu__obs_ring *r = &f->q->ring;
-	uint16_t behind = r->used_idx - r->used_event;
+	uint32_t behind = (uint16_t)(r->used_idx - r->used_event);
 
-	if (!f->ring || f->q->setup.packed)
+	if (!f->ring || !f->size)
 		return CANNOT_TELL;
-	if (!f->q->setup.event_idx)
-		return r->avail_flags & 1 ? NOT_WAITING : CANNOT_TELL;
+	if (vu__is_off(f, r->avail_flags))
+		return NOT_WAITING;
+	if (!vu__has_event(f, r->avail_flags))
+		return CANNOT_TELL;
+	if (f->q->setup.packed)
+		behind = vu__circle_steps(r->used_event, r->used_idx, f->size);
 	if (behind == 0)
 		return ALL_TAKEN;
 	return behind <= f->size ? NOT_TAKEN : NOT_WAITING;
@@ -62,9 +66,21 @@ bool vu__judge_full(const struct vu__facts *f, struct vu__obs_verdict *v)
 /* Completions the driver was not told of, as far as counters say; -1: not known. */
 static int64_t untold(const struct vu__facts *f)
 {
-	if (!f->counts || !f->times || f->q->setup.packed)
+	if (!f->counts || !f->times)
 		return -1;
+	if (f->q->setup.packed)
+		return f->q->times.untold;
 	return (uint16_t)(f->q->ring.used_idx - f->q->times.called_used_idx);
+}
+
+/* The used descriptor the driver waits for was written after the last call. */
+static bool call_was_due(const struct vu__facts *f)
+{
+	const struct vu__obs_ring *r = &f->q->ring;
+
+	if (f->q->setup.packed)
+		return r->past_event && r->past_event <= f->q->times.untold;
+	return vu__obs_passed(r->used_event, r->used_idx, f->q->times.called_used_idx);
 }
 
 static bool call_lost(const struct vu__facts *f, struct vu__obs_verdict *v,
@@ -79,14 +95,13 @@ static bool call_lost(const struct vu__facts *f, struct vu__obs_verdict *v,
 
 	if (missing <= 0 || !f->ring || f->q->call.fd == VU__OBS_FD_NONE)
 		return false;
-	if (driver == NOT_TAKEN &&
-	    vu__obs_passed(r->used_event, r->used_idx, f->q->times.called_used_idx))
+	if (driver == NOT_TAKEN && call_was_due(f))
 		return vu__judge(
 			v, VU__V_CALL_LOST, VU__OBS_CERTAIN, next,
-			"the driver wants a call at %u, the used index is %u since "
-			"%.1f s, the last call was sent at %u",
-			r->used_event, r->used_idx, vu__seconds(f->still),
-			f->q->times.called_used_idx);
+			"the driver wants a call at %s, the used index is %s since "
+			"%.1f s, and for the last %lld completions none was sent",
+			vu__at(f, r->used_event).text, vu__at(f, r->used_idx).text,
+			vu__seconds(f->still), (long long)missing);
 	if (driver == CANNOT_TELL)
 		return vu__judge(
 			v, VU__V_CALL_LOST, VU__OBS_LIKELY, next,
@@ -174,8 +189,9 @@ static bool after_the_call(const struct vu__facts *f, struct vu__obs_verdict *v,
 		v, VU__V_GUEST_NOT_CONSUMING, traced ? VU__OBS_CERTAIN : VU__OBS_LIKELY,
 		"look in the guest: is the vCPU scheduled, are its interrupts off, is "
 		"the driver's softirq stuck?",
-		"the driver waits at %u, the used index is %u, the call was %s%s",
-		f->q->ring.used_event, f->q->ring.used_idx, traced ? "injected" : "taken",
+		"the driver waits at %s, the used index is %s, the call was %s%s",
+		vu__at(f, f->q->ring.used_event).text,
+		vu__at(f, f->q->ring.used_idx).text, traced ? "injected" : "taken",
 		traced && k->vcpu_halted == VU__OBS_YES ? "; its vCPU sleeps" : "");
 }
 
@@ -184,12 +200,12 @@ static bool not_wanted(const struct vu__facts *f, struct vu__obs_verdict *v,
 {
 	if (driver != NOT_WAITING || untold(f) <= 0)
 		return false;
-	return vu__judge(v, VU__V_CALL_SUPPRESSED, VU__OBS_CERTAIN,
-			 "fine if the guest polls or comes back by itself",
-			 "%lld completions without a call: the driver %s",
-			 (long long)untold(f),
-			 f->q->setup.event_idx ? "has its event index elsewhere"
-					       : "has set \"no interrupt\"");
+	return vu__judge(
+		v, VU__V_CALL_SUPPRESSED, VU__OBS_CERTAIN,
+		"fine if the guest polls or comes back by itself",
+		"%lld completions without a call: the driver %s", (long long)untold(f),
+		vu__is_off(f, f->q->ring.avail_flags) ? "has set \"no interrupt\""
+						      : "has its event index elsewhere");
 }
 
 bool vu__judge_calls(const struct vu__facts *f, struct vu__obs_verdict *v)

@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "observe/diagnose.h"
+#include "observe/packed.h"
 
 /* What the looks say, before anybody judges. */
 struct vu__facts {
@@ -48,16 +49,46 @@ static inline double vu__seconds(uint64_t ns)
 uint64_t vu__grown(const struct vu__facts *f, const struct vu__obs_look *from,
 		   enum vu__obs_counter c);
 
+/* Whether a side has passed @event between @old and @now. */
+static inline bool vu__passed(const struct vu__facts *f, uint16_t event, uint16_t now,
+			      uint16_t old)
+{
+	return f->q->setup.packed ? vu__circle_passed(event, now, old, f->size)
+				  : vu__obs_passed(event, now, old);
+}
+
+/* With event indices; a packed ring's side may leave its own out. */
+static inline bool vu__has_event(const struct vu__facts *f, uint16_t flags)
+{
+	return f->q->setup.event_idx &&
+	       (!f->q->setup.packed ||
+		vu__circle_events(flags) == VRING_PACKED_EVENT_FLAG_DESC);
+}
+
+/* A side's wish not to be notified at all. */
+static inline bool vu__is_off(const struct vu__facts *f, uint16_t flags)
+{
+	if (f->q->setup.packed)
+		return vu__circle_events(flags) == VRING_PACKED_EVENT_FLAG_DISABLE;
+	return !f->q->setup.event_idx && flags & 1;
+}
+
 /* Fills in the verdict; true, so that a row can end with it. */
 bool vu__judge(struct vu__obs_verdict *v, enum vu__obs_verdict_id id,
 	       enum vu__obs_confidence confidence, const char *next, const char *fmt, ...)
 	VU_PRINTF(5, 6);
 
-/* "avail 12, fetched 10, used 10 of 128", into a buffer of its own. */
+/*
+ * "avail 12, fetched 10, used 10 of 128", or "avail slot 12 wrap 1, ..." in a packed
+ * ring; into a buffer of its own.
+ */
 struct vu__words {
-	char text[96];
+	char text[128];
 };
 struct vu__words vu__indices(const struct vu__facts *f);
+
+/* "12", or "slot 12 wrap 1" in a packed ring. */
+struct vu__words vu__at(const struct vu__facts *f, uint16_t place);
 
 /* "thread 7 (vu-blk) sleeps in call 232" */
 struct vu__words vu__thread(const struct vu__obs_queue *q);

@@ -115,25 +115,15 @@ static bool is_polling(const struct vu__facts *f)
 	       vu__grown(f, f->first, VU__OBS_BATCHES) > 2;
 }
 
-/* The device's wish in the ring: kicks are not wanted at all. */
-static bool kicks_off(const struct vu__facts *f)
-{
-	const struct vu__obs_ring *r = &f->q->ring;
-
-	if (f->q->setup.packed)
-		return (r->used_flags & 3) == 1; /* RING_EVENT_FLAGS_DISABLE */
-	return !f->q->setup.event_idx && r->used_flags & 1;
-}
-
 /* The driver has passed the index it was to kick at. */
 static bool kick_was_due(const struct vu__facts *f)
 {
 	const struct vu__obs_ring *r = &f->q->ring;
 	uint16_t from = f->place ? r->last_avail : r->used_idx;
 
-	if (!f->q->setup.event_idx || f->q->setup.packed)
-		return !kicks_off(f);
-	return vu__obs_passed(r->avail_event, r->avail_idx, from);
+	if (!vu__has_event(f, r->used_flags))
+		return !vu__is_off(f, r->used_flags);
+	return vu__passed(f, r->avail_event, r->avail_idx, from);
 }
 
 static bool kick_consumed(const struct vu__facts *f, struct vu__obs_verdict *v)
@@ -177,25 +167,26 @@ static bool suppressed(const struct vu__facts *f, struct vu__obs_verdict *v)
 
 	if (f->has_kick || kick_was_due(f) || !asleep(f))
 		return false;
-	if (kicks_off(f))
+	if (vu__is_off(f, r->used_flags))
 		return vu__judge(
 			v, VU__V_NOTIFY_LEFT_DISABLED, sure,
 			"the back-end must switch notifications on and look once more "
 			"before it sleeps; kicking once helps",
-			"the ring's \"no notify\" flag is set, the back-end does not "
-			"poll, "
-			"and %u requests wait: %s",
-			f->waiting, vu__indices(f).text);
+			"the ring's \"no notify\" flag is set%s, the back-end does not "
+			"poll, and %u requests wait: %s",
+			f->q->setup.packed ? " (DISABLE)" : "", f->waiting,
+			vu__indices(f).text);
 	if (!f->place && r->avail_event == r->avail_idx)
 		return false;
 	return vu__judge(
 		v, VU__V_KICK_SUPPRESSED_STALE_EVENT, sure,
 		"the back-end must move avail_event and look once more before it "
 		"sleeps; typical after a restore; kicking once helps",
-		"avail_event is %u, which the driver does not pass between %u and %u: "
+		"avail_event is %s, which the driver does not pass between %s and %s: "
 		"it never kicks, and %u requests wait",
-		r->avail_event, f->place ? r->last_avail : r->used_idx, r->avail_idx,
-		f->waiting);
+		vu__at(f, r->avail_event).text,
+		vu__at(f, f->place ? r->last_avail : r->used_idx).text,
+		vu__at(f, r->avail_idx).text, f->waiting);
 }
 
 /* What KVM's tables and tracepoints add. */
@@ -280,11 +271,11 @@ static bool io_stalled(const struct vu__facts *f, struct vu__obs_verdict *v)
 static bool foreign_stalled(const struct vu__facts *f, struct vu__obs_verdict *v)
 {
 	const struct vu__obs_ring *r = &f->q->ring;
-	bool armed_at_end = f->q->setup.event_idx && r->avail_event == r->avail_idx;
+	bool armed_at_end =
+		vu__has_event(f, r->used_flags) && r->avail_event == r->avail_idx;
 	bool kick_gone = vu__obs_knows(f->q, VU__OBS_KICK) && !f->q->kick.count;
 
-	if (f->place || f->q->setup.packed || f->has_work < f->patience ||
-	    (!armed_at_end && !kick_gone))
+	if (f->place || f->has_work < f->patience || (!armed_at_end && !kick_gone))
 		return false;
 	return vu__judge(
 		v, VU__V_BACKEND_IO_STALLED,

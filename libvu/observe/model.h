@@ -148,15 +148,22 @@ struct vu__obs_setup {
 
 /*
  * The ring as it is in memory, and the back-end's place in it.  In a packed ring there
- * are no indices: last_avail and used_idx are offsets with the wrap counter in bit 15,
- * avail_idx, head and in_flight mean nothing, the events are off_wrap words and the
- * flags are those of the event suppression structures.
+ * are no indices: avail_idx, used_idx and last_avail are places, a descriptor with the
+ * wrap counter in bit 15, as are the events (off_wrap words, of use if the flags are 2:
+ * at a descriptor); the flags are those of the event suppression structures, and head
+ * means nothing.  The driver's place is always known, the back-end's only if it tells or
+ * as good as the descriptors do: see observe/peek.h.
  */
 struct vu__obs_ring {
 	bool torn; /* did not hold still while it was read */
 	uint16_t avail_idx, used_idx;
 	uint16_t avail_flags, used_flags; /* "no interrupt", "no notify" */
 	uint16_t used_event, avail_event; /* with event_idx */
+	/* Packed. */
+	uint32_t outstanding; /* requests made available and not given back */
+	uint32_t slots;	      /* descriptors they take */
+	uint32_t past_event;  /* requests given back from used_event on */
+	bool astray; /* at last_avail nothing is available, though the driver is ahead */
 	/* VU__OBS_POSITION */
 	uint16_t last_avail; /* the next the back-end fetches */
 	uint16_t head;	     /* what stands there, if pending */
@@ -175,6 +182,7 @@ struct vu__obs_times {
 			       kept */
 	uint32_t in_flight_max;
 	uint16_t called_used_idx; /* used index when the last call was sent or weighed */
+	uint32_t untold;	  /* requests given back since */
 };
 
 /* The thread that serves a queue. */
@@ -225,6 +233,13 @@ struct vu__obs_queue {
 static inline bool vu__obs_knows(const struct vu__obs_queue *q, enum vu__obs_part part)
 {
 	return q->from[part] != VU__OBS_UNKNOWN;
+}
+
+/* Requests made available and not given back, of a queue whose ring is known. */
+static inline uint32_t vu__obs_outstanding(const struct vu__obs_queue *q)
+{
+	return q->setup.packed ? q->ring.outstanding
+			       : (uint16_t)(q->ring.avail_idx - q->ring.used_idx);
 }
 
 /* --- latencies --- */

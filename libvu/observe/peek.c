@@ -17,17 +17,14 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include <linux/virtio_ring.h>
+#include "observe/packed.h"
 
-#define FROM	     5	 /* pieces of a ring there, at most */
-#define TO	     7	 /* ... and here */
-#define AT_ONCE	     128 /* rings in a call: 896 pieces of at most 1024 */
-#define SMALL	     256 /* entries */
-#define TRIES	     4
-#define MAX_SIZE     32768u
-#define WRAP_BIT     15
-#define PACKED_AVAIL VU_BIT(VRING_PACKED_DESC_F_AVAIL)
-#define PACKED_USED  VU_BIT(VRING_PACKED_DESC_F_USED)
+#define FROM	 5   /* pieces of a ring there, at most */
+#define TO	 7   /* ... and here */
+#define AT_ONCE	 128 /* rings in a call: 896 pieces of at most 1024 */
+#define SMALL	 256 /* entries */
+#define TRIES	 4
+#define MAX_SIZE 32768u
 
 /* As they come, little-endian. */
 struct raw {
@@ -95,16 +92,15 @@ static void read_side(struct reading *r, uint64_t addr, uint32_t size, unsigned 
 	to(r, event, 2);
 }
 
-/* A packed ring has two words of each side, and no more. */
 static void read_ring(struct reading *r, const struct vu__peek *p, size_t i)
 {
-	bool event_idx = p->event_idx && !p->packed;
 	struct raw *raw = &r->raw[i];
 
-	read_side(r, p->used, p->size, 8, event_idx, &raw->used_flags, &raw->avail_event);
-	read_side(r, p->avail, p->size, 2, event_idx, &raw->avail_flags,
+	read_side(r, p->used, p->size, 8, p->event_idx, &raw->used_flags,
+		  &raw->avail_event);
+	read_side(r, p->avail, p->size, 2, p->event_idx, &raw->avail_flags,
 		  &raw->used_event);
-	from(r, p->packed ? p->used : p->used + 2, 2);
+	from(r, p->used + 2, 2);
 	to(r, &raw->used_again, 2);
 	r->end[i] = r->bytes;
 }
@@ -114,15 +110,6 @@ static void decode(struct vu__peek *p, const struct raw *r)
 	struct vu__obs_ring *ring = &p->ring;
 
 	memset(ring, 0, sizeof(*ring));
-	if (p->packed) {
-		/* Driver area and device area: off_wrap, then flags. */
-		ring->used_event = le16toh(r->avail_flags);
-		ring->avail_flags = le16toh(r->avail_idx);
-		ring->avail_event = le16toh(r->used_flags);
-		ring->used_flags = le16toh(r->used_idx);
-		ring->torn = r->used_again != r->used_flags;
-		return;
-	}
 	ring->used_flags = le16toh(r->used_flags);
 	ring->used_idx = le16toh(r->used_idx);
 	ring->avail_flags = le16toh(r->avail_flags);
@@ -136,10 +123,11 @@ static void decode(struct vu__peek *p, const struct raw *r)
 
 static bool is_sane(const struct vu__peek *p)
 {
-	uint64_t room = UINT64_MAX - 8 * (uint64_t)MAX_SIZE - 8;
+	uint64_t room = UINT64_MAX - 16 * (uint64_t)MAX_SIZE;
 
 	return p->size && p->size <= MAX_SIZE && (p->packed || vu__is_pow2(p->size)) &&
-	       p->avail && p->used && p->avail < room && p->used < room;
+	       p->avail && p->used && p->avail < room && p->used < room &&
+	       (!p->packed || (p->desc && p->desc < room));
 }
 
 /* Reads up to AT_ONCE sane rings of one process.  How many were read whole. */
@@ -188,7 +176,7 @@ static void read_process(struct vu__peek *const *peeks, size_t n)
 
 static void read_again(struct vu__peek *p)
 {
-	for (unsigned int i = 1; i < TRIES && !p->ret && p->ring.torn; i++)
+	for (unsigned int i = 1; i < TRIES && !p->ret && p->ring.torn && !p->packed; i++)
 		(void)read_rings(&p, 1);
 }
 
@@ -201,7 +189,9 @@ void vu__peek_rings(struct vu__peek *peeks, size_t n)
 		struct vu__peek *p = &peeks[i];
 
 		p->ret = is_sane(p) ? 0 : -EINVAL;
-		if (p->ret)
+		if (!p->ret && p->packed)
+			vu__peek_packed(p);
+		if (p->ret || p->packed)
 			continue;
 		if (count == AT_ONCE || (count && batch[0]->pid != p->pid)) {
 			read_process(batch, count);
@@ -212,6 +202,115 @@ void vu__peek_rings(struct vu__peek *peeks, size_t n)
 	read_process(batch, count);
 	for (size_t i = 0; i < n; i++)
 		read_again(&peeks[i]);
+}
+
+/* --- packed rings --- */
+
+/* An event suppression structure: off_wrap, then flags. */
+struct area {
+	uint16_t event, flags;
+};
+
+static void take_told(struct vu__peek *p, const struct vu__circle *r)
+{
+	uint32_t at = vu__circle_position(p->last_avail, p->size);
+
+	p->ring.last_avail = p->last_avail;
+	p->ring.pending = vu__circle_count(r, at, r->avail);
+	p->ring.astray = at != r->avail && !vu__circle_is_available(r, at);
+}
+
+static void take_packed(struct vu__peek *p, const struct vu__circle *r)
+{
+	struct vu__obs_ring *ring = &p->ring;
+	uint32_t event = vu__circle_position(ring->used_event, p->size);
+
+	ring->avail_idx = vu__circle_place(r->avail, p->size);
+	ring->used_idx = vu__circle_place(r->used, p->size);
+	ring->slots = vu__circle_forward(r->used, r->avail, p->size);
+	ring->outstanding = vu__circle_count(r, r->used, r->avail);
+	if (vu__circle_forward(event, r->used, p->size) <= p->size)
+		ring->past_event = vu__circle_count(r, event, r->used);
+	if (p->told)
+		take_told(p, r);
+	if (!p->seen)
+		return;
+	p->avail_steps = vu__circle_steps(p->was_avail, ring->avail_idx, p->size);
+	p->made_available =
+		vu__circle_count(r, vu__circle_position(p->was_avail, p->size), r->avail);
+	p->used_steps = vu__circle_steps(p->was_used, ring->used_idx, p->size);
+	p->completed =
+		vu__circle_count(r, vu__circle_position(p->was_used, p->size), r->used);
+}
+
+static void find_places(const struct vu__peek *p, struct vu__circle *r,
+			const struct vring_packed_desc *desc)
+{
+	bool waits =
+		vu__circle_events(p->ring.avail_flags) == VRING_PACKED_EVENT_FLAG_DESC;
+
+	r->desc = desc;
+	vu__circle_find_avail(r);
+	if (p->told)
+		r->used = vu__circle_position(p->used_place, p->size);
+	else
+		vu__circle_guess_used(r, waits ? &p->ring.used_event : NULL);
+}
+
+/*
+ * A ring that goes on while it is read is no worse than one read a moment later.  One
+ * that goes on by a lot has another lap's descriptors in what was read.
+ */
+static bool is_torn(const struct vu__circle *one, const struct vu__circle *two)
+{
+	uint32_t much = one->size / 8 + 1;
+
+	if (two->odd && (!one->odd || one->avail != two->avail))
+		return true;
+	return vu__circle_forward(one->avail, two->avail, one->size) > much ||
+	       vu__circle_forward(one->used, two->used, one->size) > much;
+}
+
+static int read_packed(struct vu__peek *p, struct vring_packed_desc *desc)
+{
+	struct vu__circle one = {.size = p->size, .in_order = p->in_order}, two = one;
+	size_t bytes = p->size * sizeof(*desc);
+	struct area driver, device;
+	struct iovec remote[4], local[4];
+	ssize_t got;
+
+	set_iov(&remote[0], p->used, sizeof(device));
+	set_iov(&remote[1], p->avail, sizeof(driver));
+	set_iov(&remote[2], p->desc, bytes);
+	remote[3] = remote[2];
+	set_iov(&local[0], (uintptr_t)&device, sizeof(device));
+	set_iov(&local[1], (uintptr_t)&driver, sizeof(driver));
+	set_iov(&local[2], (uintptr_t)desc, 2 * bytes);
+	got = process_vm_readv(p->pid, local, 3, remote, 4, 0);
+	p->mono_ns = vu__obs_now();
+	if (got < 0)
+		return -errno;
+	if ((size_t)got < sizeof(device) + sizeof(driver) + 2 * bytes)
+		return -EFAULT;
+	p->ring = (struct vu__obs_ring){.used_event = le16toh(driver.event),
+					.avail_flags = le16toh(driver.flags),
+					.avail_event = le16toh(device.event),
+					.used_flags = le16toh(device.flags)};
+	find_places(p, &one, desc);
+	find_places(p, &two, desc + p->size);
+	p->ring.torn = is_torn(&one, &two);
+	take_packed(p, &two);
+	return 0;
+}
+
+void vu__peek_packed(struct vu__peek *p)
+{
+	VU_CLEANUP_FREE struct vring_packed_desc *desc =
+		malloc(2 * p->size * sizeof(*desc));
+
+	p->ret = desc ? read_packed(p, desc) : -ENOMEM;
+	for (unsigned int i = 1; i < TRIES && !p->ret && p->ring.torn; i++)
+		p->ret = read_packed(p, desc);
 }
 
 /* --- places --- */
@@ -232,18 +331,6 @@ void vu__peek_place(struct vu__obs_ring *ring, uint32_t size, uint16_t last_avai
 	ring->last_avail = last_avail;
 	ring->pending = pending;
 	ring->in_flight = in_flight;
-}
-
-static int read_piece(pid_t pid, uint64_t addr, void *to, size_t len)
-{
-	struct iovec local = {to, len}, remote;
-	ssize_t n;
-
-	set_iov(&remote, addr, len);
-	n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
-	if (n < 0)
-		return -errno;
-	return (size_t)n == len ? 0 : -EFAULT;
 }
 
 /* Up to AT_ONCE of one process: as many as are read before one that cannot be. */
@@ -296,33 +383,4 @@ void vu__peek_heads(struct vu__peek *peeks, size_t n)
 		batch[count++] = p;
 	}
 	read_heads_of_process(batch, count);
-}
-
-int vu__peek_packed(struct vu__peek *p, uint16_t last_avail)
-{
-	uint32_t at = last_avail & (VU_BIT(WRAP_BIT) - 1);
-	bool wrap = vu__has_bit(last_avail, WRAP_BIT);
-	VU_CLEANUP_FREE struct vring_packed_desc *desc = NULL;
-	int ret;
-
-	if (!is_sane(p) || !p->packed || at >= p->size)
-		return -EINVAL;
-	desc = calloc(p->size, sizeof(*desc));
-	if (!desc)
-		return -ENOMEM;
-	ret = read_piece(p->pid, p->desc, desc, p->size * sizeof(*desc));
-	if (ret)
-		return ret;
-	p->ring.last_avail = last_avail;
-	for (p->ring.pending = 0; p->ring.pending < p->size; p->ring.pending++) {
-		uint16_t flags = le16toh(desc[at].flags);
-
-		if (!!(flags & PACKED_AVAIL) != wrap || !!(flags & PACKED_USED) == wrap)
-			break;
-		if (++at == p->size) {
-			at = 0;
-			wrap = !wrap;
-		}
-	}
-	return 0;
 }

@@ -112,6 +112,8 @@ const struct vu__obs_queue *vu__obs_find_queue(const struct vu__obs_snapshot *in
 
 /* --- 16-bit indices --- */
 
+#define WORD 65536u
+
 void vu__obs_index_see(struct vu__obs_index *i, uint16_t idx, uint64_t mono_ns)
 {
 	uint16_t step = idx - i->last;
@@ -129,12 +131,48 @@ void vu__obs_index_see(struct vu__obs_index *i, uint16_t idx, uint64_t mono_ns)
 	i->mono_ns = mono_ns;
 }
 
+/* --- places in packed rings --- */
+
+/* A pace holds for so long; and a ring that is not looked at goes round unseen. */
+#define CLOSE_S (10 * VU__OBS_CLOSE_NS / 1e9)
+#define LONG_S	0.5
+
+static void step(struct vu__obs_index *i, uint32_t steps, uint32_t n, double dt)
+{
+	double expected = i->pace * dt, each = steps ? (double)n / steps : 1;
+
+	i->total += n;
+	if (steps > i->range / 2 || expected > i->range / 2.0 || (steps && dt > LONG_S))
+		i->doubt = true;
+	if (dt <= CLOSE_S)
+		i->pace = steps / dt;
+	else if (expected >= steps + (double)i->range)
+		i->total += (uint64_t)((expected - steps) / i->range) * (i->range * each);
+}
+
+void vu__obs_place_see(struct vu__obs_index *i, uint16_t place, uint32_t steps,
+		       uint32_t n, uint32_t size, uint64_t mono_ns)
+{
+	i->range = 2 * size;
+	if (i->mono_ns && mono_ns <= i->mono_ns)
+		return;
+	/* A place that was guessed may turn out to be a little less far. */
+	if (i->mono_ns && steps > i->range - size / 4)
+		return;
+	if (i->mono_ns)
+		step(i, steps, n, (mono_ns - i->mono_ns) / 1e9);
+	i->last = place;
+	i->mono_ns = mono_ns;
+}
+
 unsigned int vu__obs_index_patience(const struct vu__obs_index *i)
 {
+	unsigned int least = i->range ? 4 : 1, most = i->range ? 50 : 1000;
 	/* A quarter of the range leaves room for a pace that doubles. */
-	double ms = i->pace > 0 ? UINT16_MAX / 4 / i->pace * 1000 : 1000;
+	double range = i->range ? i->range : WORD;
+	double ms = i->pace > 0 ? range / 4 / i->pace * 1000 : most;
 
-	return ms < 1 ? 1 : ms > 1000 ? 1000 : (unsigned int)ms;
+	return ms < least ? least : ms > most ? most : (unsigned int)ms;
 }
 
 /* --- histograms --- */

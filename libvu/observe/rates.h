@@ -41,11 +41,16 @@ const struct vu__obs_process *vu__obs_find_process(const struct vu__obs_snapshot
  * A count that is seen as a 16-bit index only.  It is right while fewer than 65536
  * pass between two looks; a step of more than half of that, or a pace that would
  * make such a step, leaves a doubt.
+ *
+ * Places in a packed ring are such indices, too, but of two laps of the ring only, which
+ * may take less than a millisecond.  Their pace is measured between two looks that are
+ * close together, and tells how many laps were missed between two that are not.
  */
 struct vu__obs_index {
 	uint64_t total;
 	uint64_t mono_ns; /* 0: not begun */
-	double pace;	  /* per second, at the last look */
+	double pace;	  /* per second, at the last look: of the index */
+	uint32_t range;	  /* 0: 65536 */
 	uint16_t last;
 	bool doubt; /* some may have been missed; stays */
 };
@@ -53,7 +58,15 @@ struct vu__obs_index {
 /* Takes a look at @mono_ns into account. */
 void vu__obs_index_see(struct vu__obs_index *i, uint16_t idx, uint64_t mono_ns);
 
-/* Milliseconds to the next look that leave no doubt at this pace: 1 to 1000. */
+/* Of a packed ring of @size: it went on by @steps, which were @n requests, to @place. */
+void vu__obs_place_see(struct vu__obs_index *i, uint16_t place, uint32_t steps,
+		       uint32_t n, uint32_t size, uint64_t mono_ns);
+
+/* Between two looks that are close together. */
+#define VU__OBS_CLOSE_NS 200000
+
+/* Milliseconds to the next look that leave no doubt at this pace: 1 to 1000; for packed
+ * rings 4 to 50. */
 unsigned int vu__obs_index_patience(const struct vu__obs_index *i);
 
 /*

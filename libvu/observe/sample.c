@@ -527,8 +527,11 @@ unsigned int vu__sample_tick_ms(const struct vu__sampler *s)
 	return ms;
 }
 
-void vu__sample_tick(struct vu__sampler *s)
+/* Looks at the rings of one kind; whether there are any of the other. */
+static bool look_at_rings(struct vu__sampler *s, bool split, bool packed)
 {
+	bool others = false;
+
 	for (size_t i = 0; i < s->nforeign; i++) {
 		struct vu__foreign *f = s->foreign[i];
 
@@ -539,13 +542,28 @@ void vu__sample_tick(struct vu__sampler *s)
 			vu__foreign_peek(f, q, &p);
 			if (!p.size)
 				continue;
-			vu__peek_rings(&p, 1);
-			if (p.ret || p.packed)
+			if (p.packed ? !packed : !split) {
+				others = true;
 				continue;
-			vu__obs_index_see(&q->avail, p.ring.avail_idx, p.mono_ns);
-			vu__obs_index_see(&q->used, p.ring.used_idx, p.mono_ns);
+			}
+			vu__peek_rings(&p, 1);
+			if (!p.ret)
+				vu__foreign_see(q, &p);
 		}
 	}
+	return others;
+}
+
+void vu__sample_tick(struct vu__sampler *s)
+{
+	static const struct timespec close = {.tv_nsec = VU__OBS_CLOSE_NS};
+
+	if (!look_at_rings(s, true, false))
+		return;
+	/* Twice, for their pace. */
+	look_at_rings(s, false, true);
+	nanosleep(&close, NULL);
+	look_at_rings(s, false, true);
 }
 
 /* --- of one device --- */

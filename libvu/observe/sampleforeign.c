@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <linux/virtio_config.h>
+
 #include "observe/sampleimpl.h"
 #include "wire/spec.h"
 
@@ -282,9 +284,28 @@ void vu__foreign_peek(const struct vu__foreign *f, const struct vu__fq *fq,
 			       .size = fq->at.num,
 			       .packed = vu__has_bit(f->features, VU__F_RING_PACKED),
 			       .event_idx = vu__has_bit(f->features, VU__F_EVENT_IDX),
+			       .in_order = vu__has_bit(f->features, VIRTIO_F_IN_ORDER),
 			       .desc = fq->at.desc,
 			       .avail = fq->at.avail,
-			       .used = fq->at.used};
+			       .used = fq->at.used,
+			       .seen = fq->used.mono_ns,
+			       .was_avail = fq->avail.last,
+			       .was_used = fq->used.last};
+}
+
+void vu__foreign_see(struct vu__fq *fq, const struct vu__peek *p)
+{
+	const struct vu__obs_ring *r = &p->ring;
+
+	if (!p->packed) {
+		vu__obs_index_see(&fq->avail, r->avail_idx, p->mono_ns);
+		vu__obs_index_see(&fq->used, r->used_idx, p->mono_ns);
+	} else if (!r->torn) {
+		vu__obs_place_see(&fq->avail, r->avail_idx, p->avail_steps,
+				  p->made_available, p->size, p->mono_ns);
+		vu__obs_place_see(&fq->used, r->used_idx, p->used_steps, p->completed,
+				  p->size, p->mono_ns);
+	}
 }
 
 /* What a thread waits for can only be seen while it does. */
@@ -375,10 +396,7 @@ void vu__foreign_place(struct vu__foreign *f, struct vu__obs_queue *q,
 {
 	struct vu__fq *fq = &f->queues[q->index];
 
-	if (p->packed)
-		return;
-	vu__obs_index_see(&fq->avail, p->ring.avail_idx, p->mono_ns);
-	vu__obs_index_see(&fq->used, p->ring.used_idx, p->mono_ns);
+	vu__foreign_see(fq, p);
 	q->from[VU__OBS_COUNTERS] = VU__OBS_PEEK;
 	q->have_counter = VU_BIT(VU__OBS_AVAILABLE) | VU_BIT(VU__OBS_COMPLETED);
 	q->counter[VU__OBS_AVAILABLE] = fq->avail.total;
@@ -388,6 +406,6 @@ void vu__foreign_place(struct vu__foreign *f, struct vu__obs_queue *q,
 	if (fq->used.doubt)
 		q->at_least |= VU_BIT(VU__OBS_COMPLETED);
 	/* More in the ring than fits: the machine may have another one by now. */
-	if ((uint16_t)(p->ring.avail_idx - p->ring.used_idx) > p->size)
+	if (!p->packed && (uint16_t)(p->ring.avail_idx - p->ring.used_idx) > p->size)
 		f->distrusted = true;
 }

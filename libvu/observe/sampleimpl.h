@@ -150,6 +150,8 @@ void vu__foreign_release(struct vu__sampler *s);
 int vu__foreign_take(struct vu__taking *t, struct vu__foreign *f);
 void vu__foreign_place(struct vu__foreign *f, struct vu__obs_queue *q,
 		       const struct vu__peek *p);
+/* Takes into account how far a ring has gone on. */
+void vu__foreign_see(struct vu__fq *fq, const struct vu__peek *p);
 /* Where queue @fq is read. */
 void vu__foreign_peek(const struct vu__foreign *f, const struct vu__fq *fq,
 		      struct vu__peek *p);

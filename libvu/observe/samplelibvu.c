@@ -10,6 +10,7 @@
 #include <linux/virtio_ids.h>
 
 #include "base/rundir.h"
+#include "observe/packed.h"
 #include "observe/sampleimpl.h"
 #include "wire/spec.h"
 
@@ -393,7 +394,8 @@ static void take_times(struct vu__obs_queue *q, const struct vu_telemetry_queue 
 					  .call_ns = c->last_call,
 					  .in_flight_max = c->inflight_max,
 					  .called_used_idx =
-						  c->used_idx - VU_MIN(since, 0xffffu)};
+						  c->used_idx - VU_MIN(since, 0xffffu),
+					  .untold = VU_MIN(since, (uint64_t)UINT32_MAX)};
 	q->worker.tid = VU_MIN(c->worker_tid, (uint64_t)INT32_MAX);
 }
 
@@ -432,9 +434,11 @@ static bool is_used(const struct vu_telemetry_queue *tq)
 
 static uint16_t last_avail_of(const struct vu_telemetry_queue *tq)
 {
+	/* In a packed ring it is the lower half of what the stop was answered with. */
 	if (!(tq->config.state & VU_TELEMETRY_LIVE) && tq->config.last_stop)
 		return tq->config.stop_avail;
-	return tq->counters.avail_idx;
+	return tq->config.state & VU_TELEMETRY_PACKED ? tq->counters.avail_place
+						      : tq->counters.avail_idx;
 }
 
 static int take_queue(struct vu__taking *t, struct vu__seg *seg, unsigned int index,
@@ -464,7 +468,10 @@ static int take_queue(struct vu__taking *t, struct vu__seg *seg, unsigned int in
 					  .event_idx = q->setup.event_idx,
 					  .desc = q->setup.desc,
 					  .avail = q->setup.avail,
-					  .used = q->setup.used};
+					  .used = q->setup.used,
+					  .told = true,
+					  .last_avail = q->ring.last_avail,
+					  .used_place = tq->counters.used_place};
 	return 0;
 }
 
@@ -539,29 +546,49 @@ int vu__seg_take(struct vu__taking *t, struct vu__seg *seg)
 
 /* --- after its ring was read --- */
 
+static bool seen_again(struct vu__taking *t, struct vu__seg *seg, uint16_t index,
+		       struct vu_telemetry_queue *tq)
+{
+	t->snap->retries++;
+	return !vu_telemetry_refresh(seg->t) && !vu_telemetry_queue(seg->t, index, tq);
+}
+
+static void place_split(struct vu__taking *t, struct vu__seg *seg,
+			struct vu__obs_queue *q, struct vu__peek *p, uint16_t last)
+{
+	struct vu_telemetry_queue tq;
+	uint16_t again = last;
+
+	/* It may just have gone on since the segment was read. */
+	if (((uint16_t)(p->ring.avail_idx - last) > p->size ||
+	     (uint16_t)(last - p->ring.used_idx) > p->size) &&
+	    seen_again(t, seg, q->index, &tq))
+		again = last_avail_of(&tq);
+	vu__peek_place(&q->ring, p->size, last, again);
+}
+
+static void place_packed(struct vu__taking *t, struct vu__seg *seg,
+			 struct vu__obs_queue *q, struct vu__peek *p, uint16_t last)
+{
+	const struct vu__obs_ring *r = &p->ring;
+	struct vu_telemetry_queue tq;
+
+	if ((vu__circle_steps(r->last_avail, r->avail_idx, p->size) > p->size ||
+	     vu__circle_steps(r->used_idx, r->last_avail, p->size) > p->size) &&
+	    seen_again(t, seg, q->index, &tq) && last_avail_of(&tq) != last)
+		q->ring.torn = true;
+}
+
 void vu__seg_place(struct vu__taking *t, struct vu__seg *seg, struct vu__obs_queue *q,
 		   struct vu__peek *p, const struct vu__obs_ring *told)
 {
-	uint16_t last = told->last_avail, again = last;
-	struct vu_telemetry_queue tq;
-
 	q->from[VU__OBS_POSITION] = VU__OBS_TELEMETRY;
 	if (p->packed) {
-		if (vu__peek_packed(p, last))
-			q->from[VU__OBS_POSITION] = VU__OBS_UNKNOWN;
-		q->ring = p->ring;
+		place_packed(t, seg, q, p, told->last_avail);
 		q->ring.in_flight = told->in_flight;
-		return;
+	} else {
+		place_split(t, seg, q, p, told->last_avail);
 	}
-	/* It may just have gone on since the segment was read. */
-	if ((uint16_t)(p->ring.avail_idx - last) > p->size ||
-	    (uint16_t)(last - p->ring.used_idx) > p->size) {
-		if (!vu_telemetry_refresh(seg->t) &&
-		    !vu_telemetry_queue(seg->t, q->index, &tq))
-			again = last_avail_of(&tq);
-		t->snap->retries++;
-	}
-	vu__peek_place(&q->ring, p->size, last, again);
 	count(q, VU__OBS_AVAILABLE,
 	      q->counter[VU__OBS_POPPED] - q->counter[VU__OBS_UNPOPPED] +
 		      q->ring.pending);

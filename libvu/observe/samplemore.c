@@ -33,13 +33,18 @@ static bool has_work(const struct vu__obs_queue *q)
 
 	if (vu__obs_knows(q, VU__OBS_POSITION) && (r->pending || r->in_flight))
 		return true;
-	if (!vu__obs_knows(q, VU__OBS_RING) || q->setup.packed)
+	if (!vu__obs_knows(q, VU__OBS_RING))
 		return false;
 	if (r->avail_idx != r->used_idx)
 		return true;
-	if (q->setup.event_idx)
+	if (q->setup.packed && r->past_event)
+		return true;
+	if (q->setup.event_idx && !q->setup.packed)
 		return r->used_event != r->used_idx;
-	return vu__obs_knows(q, VU__OBS_TIMES) && q->times.called_used_idx != r->used_idx;
+	if (!vu__obs_knows(q, VU__OBS_TIMES))
+		return false;
+	return q->setup.packed ? q->times.untold
+			       : q->times.called_used_idx != r->used_idx;
 }
 
 static bool stands_still(const struct vu__obs_queue *q, const struct vu__was *was)

@@ -65,6 +65,9 @@ static void add_ring(struct json_object *o, const struct vu__obs_queue *q)
 	whole(o, "used", q->ring.used_idx);
 	whole(o, "used_event", q->ring.used_event);
 	whole(o, "avail_event", q->ring.avail_event);
+	whole(o, "packed", q->setup.packed);
+	whole(o, "outstanding",
+	      vu__obs_knows(q, VU__OBS_RING) ? (int64_t)vu__obs_outstanding(q) : -1);
 	whole(o, "pending", q->ring.pending);
 	whole(o, "in_flight", q->ring.in_flight);
 	whole(o, "kick_fd", q->kick.fd);
@@ -109,6 +112,8 @@ static void print_queue(struct vu__obs_snapshot *const *snaps, unsigned int n,
 	number(o, "dt", r.dt);
 	number(o, "completed_per_s",
 	       vu__obs_has_rate(&r, VU__OBS_COMPLETED) ? r.per_s[VU__OBS_COMPLETED] : -1);
+	number(o, "available_per_s",
+	       vu__obs_has_rate(&r, VU__OBS_AVAILABLE) ? r.per_s[VU__OBS_AVAILABLE] : -1);
 	whole(o, "at_least", vu__has_bit(r.at_least, VU__OBS_COMPLETED));
 	text(o, "verdict", vu__obs_verdicts[v.id].name);
 	text(o, "severity", vu__obs_severity_name(v.severity));

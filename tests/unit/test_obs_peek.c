@@ -242,34 +242,170 @@ static void places(void **state)
 
 #define F(a, u) ((a) << VRING_PACKED_DESC_F_AVAIL | (u) << VRING_PACKED_DESC_F_USED)
 
+struct packed {
+	struct vring_packed_desc desc[NUM];
+	uint16_t driver[2], device[2];
+};
+
+static struct vu__peek at_packed(const struct packed *s)
+{
+	return (struct vu__peek){.pid = getpid(),
+				 .size = NUM,
+				 .packed = true,
+				 .event_idx = true,
+				 .desc = (uintptr_t)s->desc,
+				 .avail = (uintptr_t)s->driver,
+				 .used = (uintptr_t)s->device};
+}
+
+/* In the second lap, at 3: 4 to 6 are done, 7 and 0 to 2 are not; 1 and 2 are a chain. */
+static void fill_packed(struct packed *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (unsigned int i = 0; i < NUM; i++) {
+		s->desc[i].addr = s->desc[i].id = 10 + i;
+		s->desc[i].flags = i < 3 ? F(0, 1) : i < 7 ? F(1, 1) : F(1, 0);
+	}
+	s->desc[1].flags |= VRING_DESC_F_NEXT;
+	s->driver[0] = 0x8005;
+	s->driver[1] = 2;
+	s->device[0] = 0x8006;
+	s->device[1] = 1;
+}
+
 static void packed_ring(void **state)
 {
-	struct vring_packed_desc d[4] = {{.flags = F(0, 1)}, {.flags = F(1, 1)},
-					 {.flags = F(1, 0)}, {.flags = F(1, 0)}};
-	uint16_t driver[2] = {0x8003, 2}, device[2] = {0x8001, 1};
-	struct vu__peek p = {.pid = getpid(), .size = 4, .packed = true, .event_idx = true};
+	struct packed s;
+	struct vu__peek p = at_packed(&s);
 
 	(void)state;
-	p.desc = (uintptr_t)d;
-	p.avail = (uintptr_t)driver;
-	p.used = (uintptr_t)device;
+	fill_packed(&s);
 	vu__peek_rings(&p, 1);
 	assert_int_equal(p.ret, 0);
-	assert_int_equal(p.ring.used_event, 0x8003);
+	assert_true(p.mono_ns > 0);
+	assert_false(p.ring.torn);
+	assert_int_equal(p.ring.avail_idx, 3);
+	assert_int_equal(p.ring.used_idx, 0x8007);
+	assert_int_equal(p.ring.slots, 4);
+	assert_int_equal(p.ring.outstanding, 3);
+	assert_int_equal(p.ring.used_event, 0x8005);
 	assert_int_equal(p.ring.avail_flags, 2);
-	assert_int_equal(p.ring.avail_event, 0x8001);
+	assert_int_equal(p.ring.avail_event, 0x8006);
 	assert_int_equal(p.ring.used_flags, 1);
-	/* At 2, wrap 1: 2 and 3, then 0 with wrap 0. */
-	assert_int_equal(vu__peek_packed(&p, 0x8002), 0);
-	assert_int_equal(p.ring.pending, 3);
-	assert_int_equal(vu__peek_packed(&p, 0x8001), 0);
-	assert_int_equal(p.ring.pending, 0);
-	assert_int_equal(vu__peek_packed(&p, 0), 0);
-	assert_int_equal(p.ring.pending, 1);
-	assert_int_equal(vu__peek_packed(&p, 4), -EINVAL);
+	/* 5 and 6 were given back, and the driver has not seen them. */
+	assert_int_equal(p.ring.past_event, 2);
 	p.want_head = true;
 	vu__peek_heads(&p, 1);
 	assert_false(p.want_head);
+}
+
+static void packed_ring_of_one_who_tells(void **state)
+{
+	struct packed s;
+	struct vu__peek p = at_packed(&s);
+
+	(void)state;
+	fill_packed(&s);
+	p.told = true;
+	p.last_avail = 0;
+	p.used_place = 0x8007;
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ring.last_avail, 0);
+	assert_int_equal(p.ring.used_idx, 0x8007);
+	assert_int_equal(p.ring.pending, 2);
+	assert_int_equal(p.ring.outstanding, 3);
+	assert_false(p.ring.astray);
+	p.last_avail = 3;
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ring.pending, 0);
+	assert_false(p.ring.astray);
+	/* A base with the wrong wrap counter: it waits for another lap. */
+	p.last_avail = p.used_place = 0x8003;
+	vu__peek_rings(&p, 1);
+	assert_true(p.ring.astray);
+}
+
+static void packed_ring_goes_on(void **state)
+{
+	struct packed s;
+	struct vu__peek p = at_packed(&s);
+
+	(void)state;
+	fill_packed(&s);
+	vu__peek_rings(&p, 1);
+	p.seen = true;
+	p.was_avail = p.ring.avail_idx;
+	p.was_used = p.ring.used_idx;
+	/* 7 and 0 are done; 3 to 5 are new, and 4 and 5 a chain. */
+	s.desc[7].flags = F(1, 1);
+	s.desc[0].flags = F(0, 0);
+	s.desc[3].flags = s.desc[5].flags = F(0, 1);
+	s.desc[4].flags = F(0, 1) | VRING_DESC_F_NEXT;
+	vu__peek_rings(&p, 1);
+	assert_int_equal(p.ring.avail_idx, 6);
+	assert_int_equal(p.ring.used_idx, 1);
+	assert_int_equal(p.avail_steps, 3);
+	assert_int_equal(p.made_available, 2);
+	assert_int_equal(p.used_steps, 2);
+	assert_int_equal(p.completed, 2);
+	assert_int_equal(p.ring.outstanding, 3);
+}
+
+static void bad_packed_rings(void **state)
+{
+	struct packed s;
+	struct vu__peek p[4] = {at_packed(&s), at_packed(&s), at_packed(&s), at_packed(&s)};
+
+	(void)state;
+	fill_packed(&s);
+	p[0].desc = 0;
+	p[1].desc = 4096;
+	p[2].avail = 4096;
+	vu__peek_rings(p, 4);
+	assert_int_equal(p[0].ret, -EINVAL);
+	assert_int_equal(p[1].ret, -EFAULT);
+	assert_int_equal(p[2].ret, -EFAULT);
+	assert_int_equal(p[3].ret, 0);
+}
+
+/* Both sides go round and round: what is read is of one moment, or torn. */
+static void *turn_packed(void *opaque)
+{
+	struct packed *s = opaque;
+
+	for (bool wrap = false; !quit; wrap = !wrap) {
+		for (unsigned int i = 0; i < NUM; i++)
+			__atomic_store_n(&s->desc[i].flags, F(wrap, !wrap), __ATOMIC_RELEASE);
+		for (unsigned int i = 0; i < NUM; i++)
+			__atomic_store_n(&s->desc[i].flags, F(wrap, wrap), __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void moving_packed_ring(void **state)
+{
+	uint64_t deadline = vu__obs_now() + 30000000000ull;
+	unsigned int torn = 0, whole = 0;
+	pthread_t thread;
+	struct packed s;
+	struct vu__peek p = at_packed(&s);
+
+	(void)state;
+	fill_packed(&s);
+	quit = false;
+	pthread_create(&thread, NULL, turn_packed, &s);
+	while ((!torn || !whole) && vu__obs_now() < deadline) {
+		vu__peek_rings(&p, 1);
+		assert_int_equal(p.ret, 0);
+		assert_true(p.ring.slots <= NUM);
+		torn += p.ring.torn;
+		whole += !p.ring.torn;
+	}
+	quit = true;
+	pthread_join(thread, NULL);
+	assert_true(torn > 0 && whole > 0);
+	vu__peek_rings(&p, 1);
+	assert_false(p.ring.torn);
 }
 
 int main(void)
@@ -283,6 +419,10 @@ int main(void)
 		cmocka_unit_test(moving_ring_is_torn),
 		cmocka_unit_test(places),
 		cmocka_unit_test(packed_ring),
+		cmocka_unit_test(packed_ring_of_one_who_tells),
+		cmocka_unit_test(packed_ring_goes_on),
+		cmocka_unit_test(bad_packed_rings),
+		cmocka_unit_test(moving_packed_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

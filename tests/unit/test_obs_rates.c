@@ -194,6 +194,67 @@ static void idle_index_is_looked_at_once_a_second(void **state)
 	assert_int_equal(vu__obs_index_patience(&i), 1);
 }
 
+/* --- places in packed rings --- */
+
+#define SIZE 256
+
+/* What @pace per second makes of a ring, looked at twice each @every. */
+static void run_packed(struct vu__obs_index *i, double pace, uint64_t every, unsigned int looks)
+{
+	uint64_t now = SECOND, seen = 0;
+
+	for (unsigned int n = 0; n < 2 * looks; n++) {
+		uint64_t at = pace * (now - SECOND) / 1e9;
+		uint32_t steps = (at - seen) % (2 * SIZE);
+
+		vu__obs_place_see(i, at % SIZE, steps, steps, SIZE, now);
+		seen = at;
+		now += n % 2 ? every - VU__OBS_CLOSE_NS : VU__OBS_CLOSE_NS;
+	}
+}
+
+static void place_that_is_looked_at_in_time(void **state)
+{
+	struct vu__obs_index i = {0};
+
+	(void)state;
+	assert_int_equal(vu__obs_index_patience(&i), 1000);
+	run_packed(&i, 20000, 10000000, 100);
+	assert_false(i.doubt);
+	assert_in_range(i.total, 19800, 19805);
+	assert_in_range(vu__obs_index_patience(&i), 4, 8);
+}
+
+/* A lap takes 0.3 ms: nobody sees each, and its pace says how many there were. */
+static void place_that_goes_round_unseen(void **state)
+{
+	struct vu__obs_index i = {0};
+
+	(void)state;
+	run_packed(&i, 1000000, 5000000, 100);
+	assert_true(i.doubt);
+	assert_in_range(i.total, 400000, 500000);
+	assert_int_equal(vu__obs_index_patience(&i), 4);
+}
+
+static void place_that_stays(void **state)
+{
+	struct vu__obs_index i = {0};
+
+	(void)state;
+	run_packed(&i, 0, 2 * SECOND, 10);
+	assert_false(i.doubt);
+	assert_int_equal(i.total, 0);
+	assert_int_equal(vu__obs_index_patience(&i), 50);
+	/* It was guessed to be two ahead, and is not. */
+	vu__obs_place_see(&i, SIZE - 2, 2 * SIZE - 2, 2 * SIZE - 2, SIZE, 100 * SECOND);
+	assert_int_equal(i.total, 0);
+	assert_false(i.doubt);
+	/* It moves, and nobody looked for a second. */
+	vu__obs_place_see(&i, 3, 3, 3, SIZE, 101 * SECOND);
+	assert_true(i.doubt);
+}
+
 /* --- histograms --- */
 
 static void percentile_is_of_what_came_between(void **state)
@@ -259,6 +320,9 @@ int main(void)
 		cmocka_unit_test(index_goes_on_through_its_wrap),
 		cmocka_unit_test(index_that_may_have_wrapped_is_doubted),
 		cmocka_unit_test(idle_index_is_looked_at_once_a_second),
+		cmocka_unit_test(place_that_is_looked_at_in_time),
+		cmocka_unit_test(place_that_goes_round_unseen),
+		cmocka_unit_test(place_that_stays),
 		cmocka_unit_test(percentile_is_of_what_came_between),
 		cmocka_unit_test(roles_follow_the_type),
 		cmocka_unit_test(every_counter_has_its_words),
