@@ -66,6 +66,16 @@ class Context:
         self.wait_file("blk.sock")
         return b
 
+    def testpmd(self, mode):
+        sock = self.path("net.sock")
+        b = self.add(Process([
+            "dpdk-testpmd", "-l", "0,1", "--no-huge", "-m", "256", "--no-pci",
+            "--file-prefix=vu%d" % os.getpid(), "--vdev", "net_vhost0,iface=" + sock, "--",
+            "--auto-start", "--forward-mode=" + mode, "--nb-cores=1",
+            "--total-num-mbufs=4096", "--no-mlockall", "--stats-period", "1"]))
+        self.wait_file("net.sock")
+        return b, sock
+
     def guest(self, sock, *steps, extra=(), **more):
         """With a monitor for whoever looks at it."""
         monitor = "unix:%s,server=on,wait=off" % self.path("qmp.sock")
@@ -245,13 +255,7 @@ def testpmd_is_seen(ctx):
     """DPDK polls; a boot ROM sends packets to it."""
     if not shutil.which("dpdk-testpmd"):
         raise tap.Skipped("no dpdk-testpmd")
-    sock = ctx.path("net.sock")
-    b = ctx.add(Process([
-        "dpdk-testpmd", "-l", "0,1", "--no-huge", "-m", "256", "--no-pci",
-        "--file-prefix=vu%d" % os.getpid(), "--vdev", "net_vhost0,iface=" + sock, "--",
-        "--auto-start", "--forward-mode=rxonly", "--nb-cores=1", "--total-num-mbufs=4096",
-        "--no-mlockall", "--stats-period", "1"]))
-    ctx.wait_file("net.sock")
+    b, sock = ctx.testpmd("rxonly")
     ctx.add(Process(list(ctx.qemu) + [
         "-accel", "tcg", "-machine", "q35,memory-backend=mem,graphics=off", "-m", "128",
         "-object", "memory-backend-memfd,id=mem,size=128M,share=on", "-nodefaults",
@@ -276,8 +280,35 @@ def testpmd_is_seen(ctx):
     return say(queues[1])
 
 
+def testpmd_packed_is_seen(ctx):
+    """Packed rings of a back-end that tells nothing: a guest's frames come back to it."""
+    if not shutil.which("dpdk-testpmd"):
+        raise tap.Skipped("no dpdk-testpmd")
+    b, sock = ctx.testpmd("io")
+    ctx.guest(sock, "chatter", kind="net", packed=True)
+
+    def talks(queues):
+        return len(queues) >= 2 and all(q["completed_per_s"] > 0 for q in queues[:2])
+
+    queues = ctx.wait(b, "talking", talks, 120, snapshots=4, milliseconds=500)
+    expect_no_alarm(queues)
+    rx, tx = queues[:2]
+    if not rx["packed"] or not tx["packed"] or (rx["role"], tx["role"]) != ("rx", "tx"):
+        raise Failed("%s" % queues)
+    # One frame at a time, there and back; and a driver that fills the ring again.
+    if not 0.5 < rx["completed_per_s"] / tx["completed_per_s"] < 2 or tx["outstanding"] > 8 \
+            or not rx["size"] / 2 <= rx["outstanding"] <= rx["size"]:
+        raise Failed("%s" % queues)
+    b.proc.send_signal(signal.SIGSTOP)
+    queues = ctx.wait(b, "stalled", lambda qs: verdicts(qs)[1:2] ==
+                      [("BACKEND_STALLED", "critical")])
+    if queues[1]["outstanding"] < 1 or "requests wait" not in queues[1]["evidence"]:
+        raise Failed(say(queues[1]))
+    return "%.0f frames/s; %s" % (tx["completed_per_s"], say(queues[1]))
+
+
 CASES = [storage_daemon_is_seen, storage_daemon_in_trouble, vu_blk_is_seen,
-         testpmd_is_seen]
+         testpmd_is_seen, testpmd_packed_is_seen]
 
 
 def qemus(options):
@@ -307,7 +338,9 @@ def main():
         ("%s: %s" % (version, case.__name__), case,
          lambda workdir, qemu=qemu: Context(options, qemu, workdir))
         for version, qemu in qemus(options) for case in CASES
-        if not options.cases or case.__name__ in options.cases], options.jobs)
+        if (not options.cases or case.__name__ in options.cases) and
+        # QEMU 7.2 does not set up packed rings of a network card here.
+        (case is not testpmd_packed_is_seen or version != "QEMU 7.2")], options.jobs)
 
 
 sys.exit(main())
