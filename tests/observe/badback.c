@@ -270,8 +270,8 @@ static void start_backend(struct rig *r, const struct rig_options *opt)
 
 void rig_start(struct rig *r, const struct rig_options *opt)
 {
-	static const uint64_t not_wanted = VU_BIT(VU__F_NOTIFY_ON_EMPTY) |
-					   VU_BIT(VU__F_RING_PACKED);
+	uint64_t not_wanted = VU_BIT(VU__F_NOTIFY_ON_EMPTY) |
+			      (opt->packed ? 0 : VU_BIT(VU__F_RING_PACKED));
 	struct vu__sample_options sample = {.run_dir = r->dir, .libvu_only = true};
 
 	memset(r, 0, sizeof(*r));

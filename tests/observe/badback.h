@@ -41,6 +41,7 @@ struct rig_options {
 	unsigned int num;	/* entries, 0: 64 */
 	unsigned int flags;	/* of the queue: VU_FRONTEND_DISABLED and the like */
 	bool no_queue;		/* leave it to the test */
+	bool packed;
 };
 
 struct rig {

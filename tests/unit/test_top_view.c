@@ -142,6 +142,44 @@ static void test_healthy_detail(void **state)
 	shoot("busy-80x60", 60, 80, "/web7\njjj\n");
 }
 
+/* Fetched from slot 120 to 3 of the next lap, and 8 more wait; or it does not tell. */
+static void pack(struct vu__obs_queue *q, bool place)
+{
+	q->setup.packed = true;
+	q->setup.size = 128;
+	q->ring = (struct vu__obs_ring){.avail_idx = 11,
+					.used_idx = 0x8000 | 120,
+					.avail_flags = 2,
+					.used_flags = place ? 2 : 1,
+					.used_event = 0x8000 | 120,
+					.avail_event = 3,
+					.outstanding = 9,
+					.slots = 19};
+	if (!place)
+		return;
+	q->ring.last_avail = 3;
+	q->ring.pending = 4;
+	q->ring.in_flight = 5;
+}
+
+static void test_packed_detail(void **state)
+{
+	(void)state;
+	for (unsigned int known = 0; known < 2; known++) {
+		struct vu__obs_snapshot *snap;
+		struct shot s;
+
+		begin(&s, 24, 80, true);
+		snap = s.m->frame->snap;
+		for (uint32_t i = 0; i < snap->nqueues; i++)
+			pack(&snap->queues[i], known);
+		draw(&s);
+		press(&s, known ? "/web7\njj\n" : "/data\nj\n");
+		compare(&s, known ? "packed-known" : "packed-foreign", TOP_MONO, false);
+		end(&s);
+	}
+}
+
 static void test_ascii(void **state)
 {
 	static const char *const views[] = {"1", "4a", "!\n"};
@@ -264,6 +302,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_views),	   cmocka_unit_test(test_healthy_detail),
+		cmocka_unit_test(test_packed_detail),
 		cmocka_unit_test(test_ascii),	   cmocka_unit_test(test_looks),
 		cmocka_unit_test(test_filtered),   cmocka_unit_test(test_prompts),
 		cmocka_unit_test(test_nothing),	   cmocka_unit_test(test_every_size),
