@@ -114,6 +114,15 @@ static void resume(VuDev *dev, int qidx)
 	pthread_mutex_unlock(&((struct blk *)dev)->queues[qidx].lock);
 }
 
+/* Its thread is kept out. */
+static void finish(VuDev *dev, int qidx)
+{
+	struct queue *q = &((struct blk *)dev)->queues[qidx];
+
+	if (q->running)
+		requests_complete(q, false);
+}
+
 static void cancel(VuDev *dev, int qidx)
 {
 	struct queue *q = &((struct blk *)dev)->queues[qidx];
@@ -150,6 +159,7 @@ const struct vu_ext_ops blk_ext_ops = {
 	.adopt = server_adopt,
 	.handed_over = server_handed_over,
 	.cancel = cancel,
+	.finish = finish,
 	.state_name = STATE_NAME,
 	.state_version = STATE_VERSION,
 	.save_state = state_save,

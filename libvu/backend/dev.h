@@ -51,6 +51,7 @@ struct vu__queue {
 	uint16_t told_avail;
 	bool stopping; /* GET_VRING_BASE waits for what is in flight */
 	bool suspending; /* ... which is handed over */
+	bool hushed;	 /* calls wait for the end of a hold: vu__hold_speak() */
 	uint32_t stop_request;
 	uint64_t fd_epoch;
 	unsigned int kept_out; /* how often vu__queue_quiesce() was called without resume */
@@ -322,10 +323,14 @@ void vu__postcopy_cut_off(struct vu__dev *d);
 
 /*
  * From now on no queue pops anything, nor does one that is started later.  What is in
- * flight comes to its end; each time something has, @drained is called.  0 or -errno.
+ * flight comes to its end; each time something has, @drained is called.  @hush: the driver
+ * is not called for it until vu__hold_speak() or the end.  0 or -errno.
  */
-VU_MUST_CHECK int vu__hold_begin(struct vu__dev *d, void (*drained)(void *opaque),
+VU_MUST_CHECK int vu__hold_begin(struct vu__dev *d, bool hush, void (*drained)(void *opaque),
 				 void *opaque);
+
+/* The driver is called for what it was not called for, and from now on as always. */
+void vu__hold_speak(struct vu__dev *d);
 
 /* What is in flight on all queues together, or yet to be taken up. */
 unsigned int vu__hold_in_flight(struct vu__dev *d);

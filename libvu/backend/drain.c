@@ -107,7 +107,8 @@ static void on_drained(VuDev *dev, int condition, void *data)
 	(void)dev;
 	(void)condition;
 	vu__event_consume(d->drained_fd, &value);
-	advance(d, false);
+	if (d->nstopping)
+		advance(d, false);
 	if (d->held && d->on_held_drained)
 		d->on_held_drained(d->held_opaque);
 }

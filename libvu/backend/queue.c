@@ -150,7 +150,7 @@ static void notify(VuDev *dev, VuVirtq *vq, bool sync)
 {
 	struct vu__ring *r = ring_of(dev, vq);
 
-	if (vu__dev_broken(dev) || !r->can_push)
+	if (vu__dev_broken(dev) || !r->can_push || vu__queue_of(vq)->hushed)
 		return;
 	if (vu__ring_should_call(r)) {
 		VU__TRACE3(call, dev, index_of(vq), vq->call_fd);

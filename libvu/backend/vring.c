@@ -349,6 +349,7 @@ static void end_stop(struct vu__queue *q, bool call)
 
 	/* A thread of the device's may be completing what it has popped. */
 	vu__queue_quiesce(q);
+	q->hushed = false;
 	if (call && vu__ring_owes_call(&q->ring))
 		vu_queue_notify(q->dev->pub, vq);
 	left = live ? vq->inuse : 0;

@@ -24,11 +24,14 @@
 
 #define TIMEOUT_MAX_MS 600000u
 
+/* How long the driver is not called for what ends while the rest is waited for. */
+#define HUSH_MS 1u
+
 static const struct vu__job give_job, gone_job;
 
 /* --- back to serving --- */
 
-/* Threads may come in again, and kicks be watched; @serve: as its owner. */
+/* Threads may come in again; @serve: as its owner. */
 static void unlock_queues(struct vu__control *c, bool serve)
 {
 	struct vu__give *g = c->give;
@@ -45,10 +48,15 @@ static void unlock_queues(struct vu__control *c, bool serve)
 		}
 		if (live)
 			vu__queue_resume(q);
-		if (serve)
-			vu__queue_update_watch(q);
 	}
 	g->locked = false;
+}
+
+static void go_on(struct vu__control *c)
+{
+	for (unsigned int i = 0; i < c->d->pub->max_queues; i++)
+		vu__queue_update_watch(&c->d->queues[i]);
+	vu__hold_end(c->d);
 }
 
 static void free_give(struct vu__control *c)
@@ -91,7 +99,7 @@ static void stay(struct vu__control *c, int err, const char *fmt, ...)
 	va_end(ap);
 	unlock_queues(c, true);
 	if (g->held)
-		vu__hold_end(c->d);
+		go_on(c);
 	say_refused(g->chan, why, err == -EAGAIN);
 	vu__handover_failed(c->d, err, why);
 	vu__warn("not handed over: %s", why);
@@ -266,6 +274,15 @@ static int take_final(struct vu__control *c)
 	return ret;
 }
 
+/* The driver is to hear of what has ended. */
+static void hushed_long_enough(struct vu__control *c)
+{
+	c->give->hushed = false;
+	vu__control_timer(c, c->give->pause_ms - HUSH_MS);
+	if (!c->give->offered)
+		vu__hold_speak(c->d);
+}
+
 static void offer(struct vu__control *c)
 {
 	struct vu__give *g = c->give;
@@ -307,6 +324,21 @@ static void on_drained(void *opaque)
 		offer(c);
 }
 
+/*
+ * A driver that hears of one request sends the next, and whoever serves it takes the
+ * processor from those who complete the rest.  So for a while it is neither called nor
+ * heard; whoever serves after that calls.
+ */
+static void wait_for_drain(struct vu__control *c)
+{
+	struct vu__give *g = c->give;
+
+	unwatch_queues(c);
+	g->hushed = g->pause_ms > HUSH_MS;
+	if (g->hushed)
+		vu__control_timer(c, HUSH_MS);
+}
+
 static void freeze(struct vu__control *c)
 {
 	struct vu__give *g = c->give;
@@ -318,14 +350,16 @@ static void freeze(struct vu__control *c)
 	now = vu__control_now();
 	for (unsigned int i = 0; i < c->d->pub->max_queues; i++)
 		g->page->queues[i].frozen_ns = now;
-	ret = vu__hold_begin(c->d, on_drained, c);
+	ret = vu__hold_begin(c->d, true, on_drained, c);
 	if (ret) {
 		stay(c, ret, "holding the device: %s", strerror(-ret));
 		return;
 	}
 	g->held = true;
 	vu__handover_step(c->d, VU__STEP_GIVE_FROZEN);
-	if (!vu__hold_in_flight(c->d))
+	if (vu__hold_in_flight(c->d))
+		wait_for_drain(c);
+	else
 		offer(c);
 }
 
@@ -387,7 +421,7 @@ static void on_channel(VuDev *dev, int condition, void *data)
 			watch_channel(c);
 		}
 	}
-	ret = vu__handover_receive(c->give->chan, &p);
+	ret = vu__handover_receive(c->give->chan, c->give->room, &p);
 	if (ret == -EAGAIN)
 		return;
 	if (ret == 1) {
@@ -413,6 +447,10 @@ static void timed_out(struct vu__control *c)
 	struct vu__give *g = c->give;
 	char why[100];
 
+	if (g->hushed) {
+		hushed_long_enough(c);
+		return;
+	}
 	if (g->offered)
 		snprintf(why, sizeof(why), "the new one has not taken it within %u ms",
 			 g->pause_ms);

@@ -28,9 +28,11 @@ struct vu__give {
 	bool dry_run;
 	bool takes_data; /* the new one: a small state in the offer */
 	bool held;    /* nothing is popped */
+	bool hushed;  /* the driver is not called: until HUSH_MS are over */
 	bool locked;  /* threads are kept out, kicks unwatched */
 	bool offered; /* the word was changed */
 	bool gone;    /* the new one has it */
+	uint8_t room[VU__HANDOVER_PACKET];
 };
 
 /* All descriptors of the device.  0 or -ENOMEM. */

@@ -103,19 +103,16 @@ int vu__handover_send(int chan, Vu__Control__Handover *m, const int *fds, unsign
 	return vu__sys.sendmsg(chan, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int vu__handover_receive(int chan, struct vu__handover_packet *p)
+int vu__handover_receive(int chan, uint8_t *room, struct vu__handover_packet *p)
 {
-	VU_CLEANUP_FREE uint8_t *bytes = malloc(VU__HANDOVER_PACKET);
 	VU__RIGHTS(VU__HANDOVER_FDS + 1) control;
-	struct iovec iov = {.iov_base = bytes, .iov_len = VU__HANDOVER_PACKET};
+	struct iovec iov = {.iov_base = room, .iov_len = VU__HANDOVER_PACKET};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
 			   .msg_controllen = sizeof(control)};
 	ssize_t n;
 
 	p->m = NULL;
 	p->nfds = 0;
-	if (!bytes)
-		return -ENOMEM;
 	n = vu__sys.recvmsg(chan, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	/* It has closed without hearing us out; what it said before is still there. */
 	if (n < 0 && errno == ECONNRESET)
@@ -124,7 +121,7 @@ int vu__handover_receive(int chan, struct vu__handover_packet *p)
 		return n ? -errno : 0;
 	if (vu__rights_collect(&h, p->fds, &p->nfds, VU__HANDOVER_FDS) &&
 	    !(h.msg_flags & MSG_TRUNC))
-		p->m = vu__control__handover__unpack(NULL, n, bytes);
+		p->m = vu__control__handover__unpack(NULL, n, room);
 	if (p->m)
 		return 1;
 	vu__handover_release(p);

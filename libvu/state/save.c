@@ -166,7 +166,7 @@ static void begin_save(struct vu__control *c, const Vu__Control__Save *how)
 	s->hold_ms = VU_MIN(how->hold_ms, HOLD_MAX_MS);
 	s->begin_ns = vu__control_now();
 	if (!ret)
-		ret = vu__hold_begin(c->d, drained, c);
+		ret = vu__hold_begin(c->d, false, drained, c);
 	if (ret) {
 		vu__control_fail(c, ret, "holding the device: %s", strerror(-ret));
 		give_up(c);

@@ -381,6 +381,57 @@ static int read_queues(struct vu__control *c, const Vu__Control__Offer *o)
 	return ret;
 }
 
+static int rehearse(struct vu__control *c, const Vu__Control__Handover *m)
+{
+	uint8_t *room = c->take->room;
+	size_t len = vu__control__handover__get_packed_size(m);
+	Vu__Control__Handover *read;
+	int ret;
+
+	if (len > VU__HANDOVER_PACKET)
+		return vu__refuse(c->d, -EMSGSIZE, "its queues do not fit a packet");
+	vu__control__handover__pack(m, room);
+	read = vu__control__handover__unpack(NULL, len, room);
+	if (!read)
+		return vu__refuse(c->d, -ENOMEM, "out of memory");
+	ret = read_queues(c, read->offer);
+	vu__control__handover__free_unpacked(read, NULL);
+	return ret;
+}
+
+/*
+ * What the offer will be refused for shows before the pause.  And what is run for the first
+ * time takes long: pages of the program, of the heap, of the telemetry.
+ */
+int vu__take_rehearse(struct vu__control *c)
+{
+	struct vu__take *t = c->take;
+	struct vu__telemetry *telemetry = c->d->telemetry;
+	Vu__Control__Handover m = VU__CONTROL__HANDOVER__INIT;
+	Vu__Control__Offer offer = VU__CONTROL__OFFER__INIT;
+	VU_CLEANUP_FREE struct vu__queue_message *queues =
+		vu__sys.calloc(t->snap.nqueues + 1, sizeof(*queues));
+	VU_CLEANUP_FREE Vu__Image__Queue **list =
+		vu__sys.calloc(t->snap.nqueues + 1, sizeof(*list));
+
+	if (!queues || !list)
+		return vu__refuse(c->d, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < t->snap.nqueues; i++) {
+		vu__queue_to_message(&t->snap.queues[i], &queues[i]);
+		list[i] = &queues[i].m;
+	}
+	offer.queues = list;
+	offer.n_queues = t->snap.nqueues;
+	m.what_case = VU__CONTROL__HANDOVER__WHAT_OFFER;
+	m.offer = &offer;
+#ifdef MADV_POPULATE_WRITE
+	(void)madvise(telemetry->head, telemetry->len, MADV_POPULATE_WRITE);
+#else
+	(void)telemetry;
+#endif
+	return rehearse(c, &m);
+}
+
 /* A small one has come in the packet itself. */
 static int load_data(struct vu__control *c, const ProtobufCBinaryData *data)
 {

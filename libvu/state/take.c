@@ -273,6 +273,12 @@ static void say_ready(struct vu__control *c)
 
 	/* Until there is work again. */
 	c->d->pub->remove_watch(c->d->pub, c->take->work);
+	c->d->why[0] = '\0';
+	ret = vu__take_rehearse(c);
+	if (ret) {
+		give_up(c, ret, "%s", refuse(c, ret) ? c->d->why : "");
+		return;
+	}
 	ready.takes_data = true;
 	m.what_case = VU__CONTROL__HANDOVER__WHAT_READY;
 	m.ready = &ready;
@@ -429,7 +435,7 @@ static void on_channel(VuDev *dev, int condition, void *data)
 	(void)condition;
 	if (c->job != &take_job && c->job != &serving_job)
 		return;
-	ret = vu__handover_receive(c->take->chan, &p);
+	ret = vu__handover_receive(c->take->chan, c->take->room, &p);
 	if (ret == -EAGAIN)
 		return;
 	if (c->job == &serving_job)

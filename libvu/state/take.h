@@ -31,6 +31,7 @@ struct vu__take {
 	bool released;	   /* by the old one */
 	bool with_listener;
 	bool answered; /* the tool knows */
+	uint8_t room[VU__HANDOVER_PACKET]; /* here, for the heap not to grow in the pause */
 };
 
 /* Keeps a descriptor that has come.  0 or -EPROTO if it is not one to come. */
@@ -48,6 +49,9 @@ VU_MUST_CHECK int vu__take_set_up(struct vu__control *c);
  * of queues to be started are where the old one says, and loads the device's state.
  */
 VU_MUST_CHECK int vu__take_check_offer(struct vu__control *c, struct vu__handover_packet *p);
+
+/* The same with what is known already, so that it goes well, and fast.  Likewise. */
+VU_MUST_CHECK int vu__take_rehearse(struct vu__control *c);
 
 /* Starts a queue.  Likewise. */
 VU_MUST_CHECK int vu__take_start_queue(struct vu__control *c, const struct vu__snap_queue *q);

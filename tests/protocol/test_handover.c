@@ -794,6 +794,121 @@ static void what_ends_in_time_is(void **state)
 	duo_end(&d);
 }
 
+/* --- what is done by then --- */
+
+static struct pair *finishing;
+static unsigned int finish_at_most;
+static int called_when_frozen;
+static struct vu_frontend_queue *listened_to;
+
+/* The device has kept some; of these the first ones are done by now. */
+static void finish_some(VuDev *dev, int qidx)
+{
+	struct pair *p = finishing;
+	VuVirtq *vq = &dev->vq[qidx];
+	unsigned int n = 0;
+
+	if (!p || dev != &p->dev || qidx)
+		return;
+	for (; n < finish_at_most && n < p->nheld; n++) {
+		vu_queue_push(dev, vq, p->held[n], 64);
+		free(p->held[n]);
+	}
+	p->nheld -= n;
+	memmove(p->held, p->held + n, p->nheld * sizeof(p->held[0]));
+	vu_queue_notify(dev, vq);
+}
+
+static void listen_when_frozen(enum vu__step step)
+{
+	struct pollfd p = {.fd = vu_frontend_call_fd(listened_to), .events = POLLIN};
+
+	if (step == VU__STEP_GIVE_FROZEN)
+		called_when_frozen = poll(&p, 1, 0);
+}
+
+static void reap_one(struct vu_frontend_queue *q)
+{
+	assert_int_equal(vu_frontend_wait(q, 5000), 0);
+	assert_int_equal(vu_frontend_reap(q, NULL, NULL), 1);
+}
+
+static void finish_begin(struct duo *d, unsigned int at_most)
+{
+	static const struct vu_ext_ops ext = {.size = sizeof(ext), .finish = finish_some};
+	struct pair_options opt = {.mode = PAIR_HOLD, .ext = &ext};
+	uint64_t value;
+
+	duo_begin(d, &opt, NULL);
+	submit_one(d->q[0], 1);
+	submit_one(d->q[0], 2);
+	pair_wait_popped(d->old, 2);
+	finishing = d->old;
+	finish_at_most = at_most;
+	called_when_frozen = -1;
+	listened_to = d->q[0];
+	vu__event_consume(vu_frontend_call_fd(d->q[0]), &value);
+	hook = listen_when_frozen;
+}
+
+/* Nobody waits for an event, and the new one calls for what the old one has done. */
+static void what_is_done_is_not_waited_for(void **state)
+{
+	struct duo d;
+
+	(void)state;
+	finish_begin(&d, 2);
+	ask(&d, 5000, false);
+	expect_moved(&d);
+	assert_int_equal(called_when_frozen, 0);
+	forget(&d);
+	for (int i = 0; i < 2; i++)
+		reap_one(d.q[0]);
+	finishing = NULL;
+	check_new_serves(&d);
+	duo_end(&d);
+}
+
+/* The driver hears of one request late, but not only when the other one ends. */
+static void calls_do_not_wait_for_all(void **state)
+{
+	struct duo d;
+
+	(void)state;
+	finish_begin(&d, 1);
+	ask(&d, 20000, false);
+	reap_one(d.q[0]);
+	assert_int_equal(called_when_frozen, 0);
+	assert_int_equal(d.old->nheld, 1);
+	pair_release_held(d.old, 0);
+	expect_moved(&d);
+	forget(&d);
+	reap_one(d.q[0]);
+	finishing = NULL;
+	check_new_serves(&d);
+	duo_end(&d);
+}
+
+/* Nor are kicks lost that nobody heard while it was waited, if nothing comes of it. */
+static void kicks_are_heard_again(void **state)
+{
+	struct duo d;
+
+	(void)state;
+	finish_begin(&d, 1);
+	ask(&d, 30, false);
+	expect_refused(&d, ETIMEDOUT, "1 requests were still in flight after 30 ms");
+	finishing = NULL;
+	reap_one(d.q[0]);
+	pair_lock(d.old);
+	d.old->mode = PAIR_ECHO;
+	pair_unlock(d.old);
+	check_old_serves(&d);
+	pair_release_held(d.old, 0);
+	reap_one(d.q[0]);
+	duo_end(&d);
+}
+
 /* --- logs and regions go along --- */
 
 static void the_dirty_log_goes_along(void **state)
@@ -982,6 +1097,9 @@ int main(void)
 		cmocka_unit_test(queues_start_and_stop_meanwhile),
 		cmocka_unit_test(what_does_not_end_is_not_handed_over),
 		cmocka_unit_test(what_ends_in_time_is),
+		cmocka_unit_test(what_is_done_is_not_waited_for),
+		cmocka_unit_test(calls_do_not_wait_for_all),
+		cmocka_unit_test(kicks_are_heard_again),
 		cmocka_unit_test(the_dirty_log_goes_along),
 		cmocka_unit_test(the_inflight_region_goes_along),
 		cmocka_unit_test(the_channel_of_the_back_end_goes_along),

@@ -109,6 +109,13 @@ struct vu_ext_ops {
 	 * be waited for, nor is its socket's path to be removed.
 	 */
 	void (*handed_over)(VuDev *dev);
+	/*
+	 * Queue @qidx pops nothing for the time being: for a snapshot or a hand-over, which
+	 * waits until nothing of it is in flight.  The device pushes what is done by now;
+	 * the rest as it would otherwise.  Between quiesce and resume, in the control
+	 * thread.
+	 */
+	void (*finish)(VuDev *dev, int qidx);
 };
 
 /**
