@@ -156,6 +156,68 @@ static void too_many_files(void **state)
 	pair_free(p);
 }
 
+/* What the event loop does between two looks at its fds. */
+static void turn(struct pair *p)
+{
+	for (unsigned int i = 0; i < PAIR_WATCHES; i++) {
+		struct pollfd f = {.fd = p->watches[i].fd, .events = p->watches[i].events};
+
+		if (f.fd >= 0 && poll(&f, 1, 0) == 1)
+			p->watches[i].cb(&p->dev, f.revents, p->watches[i].data);
+	}
+}
+
+static unsigned int answers(int fd)
+{
+	uint8_t bytes[VU__CONTROL_REQUEST];
+	unsigned int n = 0;
+
+	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		n++;
+	return n;
+}
+
+/*
+ * However much of it waits, whoever else is in the event loop has its turn after one packet
+ * of each peer, of which there are only so many.
+ */
+static void a_turn_is_one_packet_of_each(void **state)
+{
+	struct pair *p = pair_ready(NULL);
+	struct vu_frontend_queue *q = pair_queue(p, 0, 16, RING_GPA, 0);
+	struct vu_frontend_buf buf = {0x40000, 64, true};
+	int fds[VU__CONTROL_PEERS], more;
+	int handled;
+
+	(void)state;
+	for (unsigned int i = 0; i < VU__CONTROL_PEERS; i++) {
+		fds[i] = control_connect(p);
+		send_bytes(fds[i], "\xff", 1);
+		expect_error(fds[i], EBADMSG, "not a request");
+	}
+	more = control_connect(p);
+	expect_error(more, EBUSY, "4 others are connected");
+	close(more);
+	pair_lock(p);
+	for (unsigned int i = 0; i < 8 * VU__CONTROL_PEERS; i++)
+		send_bytes(fds[i / 8], "\xff", 1);
+	for (unsigned int k = 1; k <= 3; k++) {
+		handled = p->handled[0];
+		assert_int_equal(vu_frontend_submit(q, &buf, 1, k), 0);
+		assert_true(vu_frontend_kick(q) >= 0);
+		turn(p);
+		assert_int_equal(p->handled[0], handled + 1);
+		assert_int_equal(vu_frontend_reap(q, NULL, NULL), 1);
+		for (unsigned int i = 0; i < VU__CONTROL_PEERS; i++)
+			assert_int_equal(answers(fds[i]), 1);
+	}
+	pair_unlock(p);
+	for (unsigned int i = 0; i < VU__CONTROL_PEERS; i++)
+		close(fds[i]);
+	pair_echo(p, q, 9);
+	pair_free(p);
+}
+
 /* A peer that asks and never listens is dropped, and costs the guest nothing. */
 static void slow_reader(void **state)
 {
@@ -900,6 +962,7 @@ int main(void)
 		cmocka_unit_test(says_what_it_is),
 		cmocka_unit_test(malformed_requests),
 		cmocka_unit_test(too_many_files),
+		cmocka_unit_test(a_turn_is_one_packet_of_each),
 		cmocka_unit_test(slow_reader),
 		cmocka_unit_test(one_at_a_time),
 		cmocka_unit_test(other_users),
