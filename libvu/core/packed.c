@@ -50,13 +50,6 @@ void vu__packed_clear(struct vu__packed *p, unsigned int num)
 
 /* --- looking --- */
 
-static inline bool available_at(const struct vu__ring *r, uint16_t place)
-{
-	const struct vring_packed_desc *d = &r->packed.desc[vu__packed_slot(place)];
-
-	return vu__packed_available(vu__packed_flags(d), place);
-}
-
 /* Asks for a kick at the next chain, and looks whether that came too late. */
 bool vu__packed_arm(struct vu__ring *r)
 {
@@ -67,10 +60,10 @@ bool vu__packed_arm(struct vu__ring *r)
 	r->armed_at = p->avail;
 	/* Our wish before the descriptor: the driver stores and loads them in reverse. */
 	vu__split_fence();
-	return available_at(r, p->avail);
+	return vu__packed_available_at(r, p->avail);
 }
 
-static VU_COLD bool rearm(struct vu__ring *r)
+static bool rearm(struct vu__ring *r)
 {
 	if (!r->event_idx || !r->vq->notification ||
 	    (r->armed && r->armed_at == r->packed.avail))
@@ -88,9 +81,9 @@ static void tell_found(struct vu__ring *r)
 	p->found = 0;
 }
 
-bool vu__packed_have(struct vu__ring *r)
+bool vu__packed_look_again(struct vu__ring *r)
 {
-	if (VU_LIKELY(available_at(r, r->packed.avail)) || rearm(r))
+	if (rearm(r))
 		return true;
 	tell_found(r);
 	vu__meter_looked(&r->meter, 0, false);
@@ -184,7 +177,7 @@ void *vu__packed_pop(struct vu__ring *r, size_t size, struct vu__arena *arena)
 	 * The last one there is: should the device go to sleep now without looking again,
 	 * the next one must kick.
 	 */
-	if (r->event_idx && vq->notification && !available_at(r, p->avail)) {
+	if (r->event_idx && vq->notification && !vu__packed_available_at(r, p->avail)) {
 		vu__packed_ask(r, VRING_PACKED_EVENT_FLAG_DESC, p->avail);
 		/* Without a look behind a fence this is a hope, not a promise. */
 		r->armed = false;
@@ -199,7 +192,7 @@ bool vu__packed_sum(struct vu__ring *r, uint64_t *in, uint64_t *out, uint64_t ma
 	uint16_t place = p->avail, id;
 	unsigned int left = p->nfree;
 
-	while (left && available_at(r, place)) {
+	while (left && vu__packed_available_at(r, place)) {
 		struct vu__packed_filling f;
 
 		/* To entries that stay free; each chain to the same ones. */

@@ -109,6 +109,18 @@ static inline uint64_t vu__packed_addr(const struct vring_packed_desc *d)
 	return le64toh(((const volatile uint64_t *)(const void *)d)[0]);
 }
 
+/*
+ * A whole used descriptor but its address, which means nothing: length, id and flags are
+ * one word, stored at once.  What was written before is seen before it.
+ */
+static inline void vu__packed_publish_whole(struct vring_packed_desc *d, uint16_t id,
+					    uint32_t len, uint16_t flags)
+{
+	uint64_t rest = len | (uint64_t)id << 32 | (uint64_t)flags << 48;
+
+	__atomic_store_n((uint64_t *)(void *)d + 1, htole64(rest), __ATOMIC_RELEASE);
+}
+
 /* All but the flags, which say that the rest is there. */
 static inline void vu__packed_write_used(struct vring_packed_desc *d, uint16_t id, uint32_t len)
 {

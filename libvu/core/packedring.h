@@ -12,8 +12,8 @@
 /* Pops from the ring; what an earlier back-end has taken is not looked at. */
 void *vu__packed_pop(struct vu__ring *r, size_t size, struct vu__arena *arena);
 
-/* Whether there is something to pop, and if not, asks for a kick. */
-bool vu__packed_have(struct vu__ring *r);
+/* There was nothing to pop: asks for a kick.  True if there is something now. */
+VU_COLD bool vu__packed_look_again(struct vu__ring *r);
 
 /* Adds up what is available, until it is enough.  False: the ring is broken. */
 VU_MUST_CHECK bool vu__packed_sum(struct vu__ring *r, uint64_t *in, uint64_t *out,
@@ -22,6 +22,9 @@ VU_MUST_CHECK bool vu__packed_sum(struct vu__ring *r, uint64_t *in, uint64_t *ou
 /* What was popped last; takes it back, which is out of flight already. */
 uint16_t vu__packed_last_popped(const struct vu__ring *r);
 void vu__packed_take_back(struct vu__ring *r);
+
+/* One element that is out of flight is shown. */
+void vu__packed_push(struct vu__ring *r, unsigned int head, unsigned int len);
 
 /* An element that is out of flight goes to a place in the next batch.  False: it cannot. */
 VU_MUST_CHECK bool vu__packed_fill(struct vu__ring *r, unsigned int head, unsigned int len,
@@ -37,6 +40,20 @@ bool vu__packed_arm(struct vu__ring *r);
 
 /* Begins to serve it, at vq->last_avail_idx and vq->used_idx.  True if there is work. */
 bool vu__packed_start(struct vu__ring *r);
+
+static inline bool vu__packed_available_at(const struct vu__ring *r, uint16_t place)
+{
+	const struct vring_packed_desc *d = &r->packed.desc[vu__packed_slot(place)];
+
+	return vu__packed_available(vu__packed_flags(d), place);
+}
+
+/* Whether there is something to pop, and if not, asks for a kick. */
+static inline bool vu__packed_have(struct vu__ring *r)
+{
+	return VU_LIKELY(vu__packed_available_at(r, r->packed.avail)) ||
+	       vu__packed_look_again(r);
+}
 
 /* Marks the @len bytes at @gpa of the ring, which the device has just written. */
 static inline bool vu__packed_mark(struct vu__ring *r, uint64_t gpa, uint64_t len)

@@ -21,6 +21,40 @@ bool vu__packed_fill(struct vu__ring *r, unsigned int head, unsigned int len, un
 	return true;
 }
 
+/* What all that shows elements does at its end: @n of them, in so many slots. */
+static inline void shown(struct vu__ring *r, unsigned int n, unsigned int slots, uint16_t next)
+{
+	struct vu__packed *p = &r->packed;
+
+	p->since += slots;
+	vu__packed_move_used(r, next);
+	p->shown += n;
+	vu__meter_flushed(&r->meter, p->shown);
+	r->vq->inuse -= n;
+	if (VU_UNLIKELY(r->drained_fd >= 0 && !r->vq->inuse))
+		vu__event_signal(r->drained_fd);
+}
+
+void vu__packed_push(struct vu__ring *r, unsigned int head, unsigned int len)
+{
+	struct vu__packed *p = &r->packed;
+	struct vu__packed_chain c = p->chains[head];
+	struct vring_packed_desc *d = &p->desc[vu__packed_slot(p->used)];
+	uint16_t next;
+
+	/* With more to be done it is a batch of one. */
+	if (VU_UNLIKELY(r->dirty.log || r->vq->inflight)) {
+		if (vu__packed_fill(r, head, len, 0))
+			vu__packed_flush(r, 1);
+		return;
+	}
+	vu__meter_filled(&r->meter, len);
+	next = vu__packed_step(p->used, c.num, r->vq->vring.num);
+	vu__packed_publish_whole(d, c.id, len, vu__packed_used_flags(p->used, len));
+	vu__packed_release(p, head);
+	shown(r, 1, c.num, next);
+}
+
 /* How many of @num places have been filled: a batch ends where one has not. */
 static unsigned int count_filled(const struct vu__ring *r, unsigned int num)
 {
@@ -63,23 +97,18 @@ static void record_batch(struct vu__ring *r, unsigned int n, uint16_t next)
 	vu__packed_set_at(f, next, r->packed.used);
 }
 
-/* The batch was shown, and @next is where used descriptors go now. */
-static void shown(struct vu__ring *r, unsigned int n, uint16_t next)
+/* The batch was shown; its entries are free again.  Returns its slots. */
+static unsigned int release_batch(struct vu__ring *r, unsigned int n)
 {
 	struct vu__packed *p = &r->packed;
-	VuVirtq *vq = r->vq;
+	unsigned int slots = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		p->since += p->chains[r->filled[i]].num;
+		slots += p->chains[r->filled[i]].num;
 		vu__packed_release(p, r->filled[i]);
 		r->filled[i] = VU__NO_HEAD;
 	}
-	vu__packed_move_used(r, next);
-	p->shown += n;
-	vu__meter_flushed(&r->meter, p->shown);
-	vq->inuse -= n;
-	if (VU_UNLIKELY(r->drained_fd >= 0 && !vq->inuse))
-		vu__event_signal(r->drained_fd);
+	return slots;
 }
 
 void vu__packed_flush(struct vu__ring *r, unsigned int num)
@@ -99,7 +128,7 @@ void vu__packed_flush(struct vu__ring *r, unsigned int num)
 	vu__packed_mark(r, p->desc_gpa + slot * sizeof(p->desc[0]), sizeof(p->desc[0]));
 	if (VU_UNLIKELY(r->vq->inflight))
 		vu__inflight_packed_settle(vu__inflight_packed_of(r->vq), r->filled, n, next);
-	shown(r, n, next);
+	shown(r, n, release_batch(r, n), next);
 }
 
 /* --- notifications: "Driver and Device Event Suppression" --- */

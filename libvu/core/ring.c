@@ -86,7 +86,7 @@ static VU_NOINLINE bool look(struct vu__ring *r)
 	VuVirtq *vq = r->vq;
 	uint16_t n;
 
-	if (!r->can_pop || r->is_packed || !have_entry(r))
+	if (!r->can_pop || !have_entry(r))
 		return false;
 	n = vq->shadow_avail_idx - vq->last_avail_idx;
 	if (VU__METERED)
@@ -112,7 +112,7 @@ static VU_ALWAYS_INLINE void *pop(struct vu__ring *r, size_t size, struct vu__ar
 	uint16_t slot, next;
 	void *elem;
 
-	if (VU_UNLIKELY(!r->row) && !look(r))
+	if (VU_UNLIKELY(!r->row) && (r->is_packed || !look(r)))
 		return pop_other(r, size, arena);
 	if (VU_UNLIKELY(size < sizeof(VuVirtqElement)))
 		return NULL;

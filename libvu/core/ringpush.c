@@ -276,8 +276,8 @@ static VU_NOINLINE void push_untracked(struct vu__ring *r, const VuVirtqElement 
 static VU_NOINLINE void push_packed(struct vu__ring *r, const VuVirtqElement *elem,
 				    unsigned int len)
 {
-	if (fill_packed(r, elem, len, 0))
-		vu__packed_flush(r, 1);
+	if (complete(r, elem))
+		vu__packed_push(r, elem->index, len);
 }
 
 /* Nothing is done here, nor above, so that no register need be saved. */
