@@ -71,7 +71,6 @@ enum vu__tracked {
 struct vu__ring {
 	/* What every element needs, close together. */
 	VuVirtq *vq;
-	struct vu__memmap *map;
 	const struct vring_desc *table; /* where chains begin: the ring's, or packed.kept */
 	const struct vu__span *span; /* of the map, where the last buffer was; never NULL */
 	uint16_t mask;	    /* size - 1 */
@@ -97,6 +96,7 @@ struct vu__ring {
 	int drained_fd; /* eventfd to signal when nothing is in flight or to be resubmitted, or -1 */
 	uint32_t run;	/* of elements popped since this start: VU__RUN and a number */
 	/* And the rest. */
+	struct vu__memmap *map;
 	uint64_t *gen_time; /* per gen: when that was */
 	uint16_t *filled; /* per place in the used ring: the head filled there, with inflight;
 			     in a packed ring, per place in the batch */
