@@ -3,7 +3,9 @@
  * What pops and pushes cost through the libvhost-user API, with a front-end in the same
  * process.  Needs nothing but that API, so that any library which offers it can be
  * measured: build with its header and its sources.  BENCH_READ_MSG: its vu_init() takes
- * a callback that reads messages.  BENCH_WATCH: it is libvu, with somebody who watches.
+ * a callback that reads messages.  BENCH_LIBVU: it is libvu, which has packed rings and
+ * bursts; others do bursts one by one, as many at a time.  BENCH_WATCH: libvu, with
+ * somebody who watches.
  *
  * ring-bench [ROUNDS [CASE]] prints a line a row: case, regions, event index, ns an
  * element (the fastest batch).
@@ -54,6 +56,7 @@ enum {
 #define F_EVENT_IDX (1ull << 29)
 #define F_PROTOCOL (1ull << 30)
 #define F_VERSION_1 (1ull << 32)
+#define F_PACKED (1ull << 34)
 #define PF_LOG_SHMFD (1ull << 1)
 #define PF_REPLY_ACK (1ull << 3)
 #define PF_INFLIGHT (1ull << 12)
@@ -68,21 +71,42 @@ struct shape {
 	bool log;	      /* dirty pages are logged; the log is cleared before each batch */
 	bool inflight;	      /* what is in flight is tracked */
 	bool fill;	      /* filled one by one and shown at once, as vu-blk does */
-	bool in_turns; /* each is pushed before the next is popped; only when asked for */
+	bool packed;
+	bool burst; /* so many are popped and pushed together */
+	unsigned int turn; /* so many are pushed before the next are popped; 0: the batch */
+	bool asked; /* only when asked for */
 };
 
 static const struct shape shapes[] = {
-	{"one", 1, false, 256, 0, false, false, false},
-	{"block", 3, false, 256, 4097, false, false, false},
-	{"block-indirect", 3, true, 256, 4097, false, false, false},
-	{"chain-32", 32, false, 32, 30 * 4096 + 1, false, false, false},
-	{"block+log", 3, false, 256, 4097, true, false, false},
-	{"block+inflight", 3, false, 256, 4097, false, true, false},
-	{"fill", 3, false, 256, 4097, false, false, true},
-	{"fill+log", 3, false, 256, 4097, true, false, true},
-	{"fill+inflight", 3, false, 256, 4097, false, true, true},
-	{"block-in-turns", 3, false, 256, 4097, .in_turns = true},
+	{"one", 1, false, 256, 0},
+	{"block", 3, false, 256, 4097},
+	{"block-indirect", 3, true, 256, 4097},
+	{"chain-32", 32, false, 32, 30 * 4096 + 1},
+	{"block+log", 3, false, 256, 4097, .log = true},
+	{"block+inflight", 3, false, 256, 4097, .inflight = true},
+	{"fill", 3, false, 256, 4097, .fill = true},
+	{"fill+log", 3, false, 256, 4097, .log = true, .fill = true},
+	{"fill+inflight", 3, false, 256, 4097, .inflight = true, .fill = true},
+	{"burst-one", 1, false, 256, 0, .burst = true, .turn = 32},
+	{"burst", 3, false, 256, 4097, .burst = true, .turn = 32},
+	{"burst+inflight", 3, false, 256, 4097, .inflight = true, .burst = true, .turn = 32},
+#ifdef BENCH_LIBVU
+	{"packed-one", 1, false, 256, 0, .packed = true},
+	{"packed", 3, false, 256, 4097, .packed = true},
+	{"packed-indirect", 3, true, 256, 4097, .packed = true},
+	{"packed+log", 3, false, 256, 4097, .log = true, .packed = true},
+	{"packed+inflight", 3, false, 256, 4097, .inflight = true, .packed = true},
+	{"packed-burst", 3, false, 256, 4097, .packed = true, .burst = true, .turn = 32},
+#endif
+	{"block-in-turns", 3, false, 256, 4097, .turn = 1, .asked = true},
 };
+
+/* Where a packed ring's driver is: a slot, and how often it has gone round. */
+struct place {
+	unsigned int slot, round;
+};
+static struct place offered_to, used_to;
+static struct vring_desc packed_chains[QUEUE]; /* what is copied into it */
 
 static VuDev dev;
 static VuDevIface iface;
@@ -123,7 +147,7 @@ static void on_unwatch(VuDev *d, int fd)
 static uint64_t offered(VuDev *d)
 {
 	(void)d;
-	return F_VERSION_1 | F_INDIRECT | F_EVENT_IDX;
+	return F_VERSION_1 | F_INDIRECT | F_EVENT_IDX | F_PACKED;
 }
 
 static uint64_t offered_protocol(VuDev *d)
@@ -284,7 +308,8 @@ static void connect_library(const struct shape *s, unsigned int regions, bool ev
 	say_u64(SET_PROTOCOL_FEATURES, PF_MEM_SLOTS | PF_REPLY_ACK |
 		(s->log ? PF_LOG_SHMFD : 0) | (s->inflight ? PF_INFLIGHT : 0), -1);
 	say_u64(SET_FEATURES, F_VERSION_1 | F_INDIRECT | F_PROTOCOL |
-		(event_idx ? F_EVENT_IDX : 0) | (s->log ? F_LOG_ALL : 0), -1);
+		(event_idx ? F_EVENT_IDX : 0) | (s->log ? F_LOG_ALL : 0) |
+		(s->packed ? F_PACKED : 0), -1);
 	for (unsigned int i = 0; i < regions; i++)
 		memory[i] = share_region(i);
 	first = memory[0];
@@ -292,7 +317,8 @@ static void connect_library(const struct shape *s, unsigned int regions, bool ev
 	memset(last, 0, REGION_SIZE);
 	last_gpa = (regions - 1) * REGION_STEP;
 	say_state(SET_VRING_NUM, QUEUE);
-	say_state(SET_VRING_BASE, 0);
+	say_state(SET_VRING_BASE, s->packed ? 0x80008000 : 0);
+	offered_to = used_to = (struct place){0, 0};
 	addr.desc_user_addr = (uintptr_t)first;
 	addr.avail_user_addr = (uintptr_t)first + AVAIL_AT;
 	addr.used_user_addr = (uintptr_t)first + USED_AT;
@@ -330,7 +356,8 @@ static void disconnect_library(unsigned int regions)
 /* The chain of element @i: readable, if there is more than one then writable ones. */
 static void write_chain(const struct shape *s, unsigned int i)
 {
-	struct vring_desc *ring = (struct vring_desc *)first, *d = ring + i * s->descs;
+	struct vring_desc *ring = s->packed ? packed_chains : (struct vring_desc *)first;
+	struct vring_desc *d = ring + i * s->descs;
 	unsigned int at = i * s->descs;
 
 	if (s->indirect) {
@@ -352,6 +379,54 @@ static void write_chain(const struct shape *s, unsigned int i)
 		if (k < s->descs - 1)
 			d[k].flags |= VRING_DESC_F_NEXT;
 		d[k].next = at + k + 1;
+		/* A packed table has flags where a split one has the next one, and no chains. */
+		if (s->packed && s->indirect) {
+			d[k].next = d[k].flags & VRING_DESC_F_WRITE;
+			d[k].flags = 0;
+		}
+	}
+}
+
+/* --- the driver of a packed ring --- */
+
+static uint16_t bits_of(struct place p)
+{
+	return p.round % 2 ? 1 << VRING_PACKED_DESC_F_USED : 1 << VRING_PACKED_DESC_F_AVAIL;
+}
+
+static void step(struct place *p, unsigned int n)
+{
+	p->round += (p->slot + n) / QUEUE;
+	p->slot = (p->slot + n) % QUEUE;
+}
+
+static void offer_packed(const struct shape *s, bool event_idx)
+{
+	struct vring_packed_desc *ring = (struct vring_packed_desc *)first;
+	struct vring_packed_desc_event *wish = (void *)(first + AVAIL_AT);
+	unsigned int n = s->indirect ? 1 : s->descs;
+
+	for (unsigned int i = 0; i < s->batch * n; i++, step(&offered_to, 1)) {
+		const struct vring_desc *d = &packed_chains[i];
+
+		ring[offered_to.slot] = (struct vring_packed_desc){
+			d->addr, d->len, i / n, d->flags | bits_of(offered_to)};
+	}
+	/* Call for the first of them, or for any. */
+	wish->off_wrap = used_to.slot | (used_to.round % 2 ? 0 : 0x8000);
+	wish->flags = event_idx ? VRING_PACKED_EVENT_FLAG_DESC : VRING_PACKED_EVENT_FLAG_ENABLE;
+}
+
+static void expect_packed(const struct shape *s)
+{
+	const struct vring_packed_desc *ring = (struct vring_packed_desc *)first;
+	const uint16_t both = 1 << VRING_PACKED_DESC_F_USED | 1 << VRING_PACKED_DESC_F_AVAIL;
+
+	for (unsigned int i = 0; i < s->batch; i++, step(&used_to, s->indirect ? 1 : s->descs)) {
+		uint16_t want = used_to.round % 2 ? 0 : both;
+
+		if ((ring[used_to.slot].flags & both) != want || ring[used_to.slot].id != i)
+			fail("a used descriptor");
 	}
 }
 
@@ -363,36 +438,17 @@ static double now_ns(void)
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-/* One batch, ns an element. */
-static double run_batch(const struct shape *s)
+/* Pops @n, pushes them. */
+static void serve(const struct shape *s, VuVirtq *vq, unsigned int n)
 {
 	static VuVirtqElement *elems[256];
-	struct vring_avail *avail = (struct vring_avail *)(first + AVAIL_AT);
-	struct vring_used *used = (struct vring_used *)(first + USED_AT);
-	VuVirtq *vq = vu_get_queue(&dev, 0);
-	uint16_t idx = avail->idx, seen = used->idx;
-	uint64_t calls;
-	double start, took;
 
-	for (unsigned int i = 0; i < s->batch; i++)
-		avail->ring[(uint16_t)(idx + i) % QUEUE] = s->indirect ? i : i * s->descs;
-	avail->ring[QUEUE] = seen; /* used_event: call for the first of them */
-	__atomic_store_n(&avail->idx, (uint16_t)(idx + s->batch), __ATOMIC_RELEASE);
-
-	if (dirty)
-		memset(dirty, 0, LOG_BYTES);
-
-	start = now_ns();
-	for (unsigned int i = 0; i < s->batch; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		elems[i] = vu_queue_pop(&dev, vq, sizeof(VuVirtqElement));
 		if (!elems[i])
 			fail("vu_queue_pop");
-		if (s->in_turns) {
-			vu_queue_push(&dev, vq, elems[i], s->written);
-			free(elems[i]);
-		}
 	}
-	for (unsigned int i = 0; i < s->batch && !s->in_turns; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		if (s->fill)
 			vu_queue_fill(&dev, vq, elems[i], s->written, i);
 		else
@@ -400,11 +456,65 @@ static double run_batch(const struct shape *s)
 		free(elems[i]);
 	}
 	if (s->fill)
-		vu_queue_flush(&dev, vq, s->batch);
+		vu_queue_flush(&dev, vq, n);
+}
+
+#ifdef BENCH_LIBVU
+#include <libvu/ext.h>
+
+static void serve_burst(const struct shape *s, VuVirtq *vq, unsigned int n)
+{
+	static VuVirtqElement *elems[256];
+	static unsigned int lens[256];
+	static struct vu_burst *b;
+
+	if (!b)
+		b = vu_burst_new(256, sizeof(VuVirtqElement));
+	if (!b || vu_queue_pop_burst(&dev, vq, b, elems, n) != n)
+		fail("vu_queue_pop_burst");
+	for (unsigned int i = 0; i < n; i++)
+		lens[i] = s->written;
+	vu_queue_push_burst(&dev, vq, elems, lens, n);
+}
+#else
+#define serve_burst serve
+#endif
+
+/* One batch, ns an element. */
+static double run_batch(const struct shape *s, bool event_idx)
+{
+	struct vring_avail *avail = (struct vring_avail *)(first + AVAIL_AT);
+	struct vring_used *used = (struct vring_used *)(first + USED_AT);
+	unsigned int turn = s->turn ? s->turn : s->batch;
+	VuVirtq *vq = vu_get_queue(&dev, 0);
+	uint16_t idx = avail->idx, seen = used->idx;
+	uint64_t calls;
+	double start, took;
+
+	if (s->packed) {
+		offer_packed(s, event_idx);
+	} else {
+		for (unsigned int i = 0; i < s->batch; i++)
+			avail->ring[(uint16_t)(idx + i) % QUEUE] = s->indirect ? i : i * s->descs;
+		avail->ring[QUEUE] = seen; /* used_event: call for the first of them */
+		__atomic_store_n(&avail->idx, (uint16_t)(idx + s->batch), __ATOMIC_RELEASE);
+	}
+	if (dirty)
+		memset(dirty, 0, LOG_BYTES);
+
+	start = now_ns();
+	for (unsigned int i = 0; i < s->batch; i += turn) {
+		if (s->burst)
+			serve_burst(s, vq, turn);
+		else
+			serve(s, vq, turn);
+	}
 	vu_queue_notify(&dev, vq);
 	took = now_ns() - start;
 
-	if ((uint16_t)(used->idx - seen) != s->batch)
+	if (s->packed)
+		expect_packed(s);
+	else if ((uint16_t)(used->idx - seen) != s->batch)
 		fail("the used index");
 	if (read(call, &calls, sizeof(calls)) != sizeof(calls))
 		fail("the call");
@@ -420,7 +530,7 @@ static void run_row(const struct shape *s, unsigned int regions, bool event_idx,
 	for (unsigned int i = 0; i < s->batch; i++)
 		write_chain(s, i);
 	for (unsigned int r = 0; r < rounds; r++) {
-		double ns = run_batch(s);
+		double ns = run_batch(s, event_idx);
 
 		best = ns < best ? ns : best;
 	}
@@ -436,10 +546,11 @@ int main(int argc, char **argv)
 	const char *only = argc > 2 ? argv[2] : NULL;
 
 	for (unsigned int s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
-		if (only ? strcmp(only, shapes[s].name) : shapes[s].in_turns)
+		if (only ? strcmp(only, shapes[s].name) : shapes[s].asked)
 			continue;
-		/* What migration costs has little to do with regions. */
-		bool one = shapes[s].log || shapes[s].inflight || shapes[s].fill;
+		/* What these cost beside the others has little to do with regions. */
+		bool one = shapes[s].log || shapes[s].inflight || shapes[s].fill ||
+			   shapes[s].burst || shapes[s].packed;
 
 		for (unsigned int r = 0; r < (one ? 1 : 3); r++) {
 			for (int event_idx = 0; event_idx < 2; event_idx++)

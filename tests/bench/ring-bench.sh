@@ -42,7 +42,7 @@ grep -v VU_CONTROL "$config_h/config.h" > "$tmp/config.h"
 build_vu() {
     # shellcheck disable=SC2086
     $cc $flags $2 -std=gnu11 -include "$tmp/config.h" -D_GNU_SOURCE \
-        -fvisibility=hidden -I"$top/libvu/include/libvu" -I"$top/libvu/include" \
+        -DBENCH_LIBVU -fvisibility=hidden -I"$top/libvu/include/libvu" -I"$top/libvu/include" \
         -I"$top/libvu" -o "$tmp/$1" "$top/tests/bench/ring-bench.c" \
         "$top"/libvu/services.c "$top"/libvu/{base,wire,core,backend}/*.c -lpthread
 }
@@ -90,7 +90,7 @@ END {
         split(rows[i], r, " ")
         a = best["libvu.plain " rows[i]]; b = best["libvu.zeroed " rows[i]]
         pa = pb = ra = rb = "-"
-        if (peer != "") {
+        if (peer != "" && ("peer.plain " rows[i]) in best) {
             p = best["peer.plain " rows[i]]; pa = sprintf("%.1f", p); ra = sprintf("%.2f", a / p)
             q = best["peer.zeroed " rows[i]]; pb = sprintf("%.1f", q); rb = sprintf("%.2f", b / q)
             if (a / p > worst) worst = a / p
