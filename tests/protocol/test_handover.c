@@ -878,8 +878,10 @@ static void calls_do_not_wait_for_all(void **state)
 	finish_begin(&d, 1);
 	ask(&d, 20000, false);
 	reap_one(d.q[0]);
+	pair_lock(d.old);
 	assert_int_equal(called_when_frozen, 0);
 	assert_int_equal(d.old->nheld, 1);
+	pair_unlock(d.old);
 	pair_release_held(d.old, 0);
 	expect_moved(&d);
 	forget(&d);
