@@ -99,7 +99,8 @@ class Context:
                 for d in json.loads(self.migrate("list", "--json"))}
 
     def states(self):
-        return [d["state"] for d in json.loads(self.migrate("list", "--json"))]
+        # One that does not answer, as one that is just being killed, has none.
+        return [d.get("state") for d in json.loads(self.migrate("list", "--json"))]
 
     @staticmethod
     def note(words):

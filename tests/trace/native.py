@@ -399,7 +399,8 @@ def ended_in_the_midst(ctx):
     file = ctx.path("trace.vut")
     t = Trace(ctx.options.vu_trace, "record", "-o", file, "--buffer", "67108864", "-p", str(m.pid()))
     m.vmm.tell("go")
-    wait_until("events in the file", lambda: os.path.getsize(file) > 1 << 20)
+    wait_until("events in the file",
+               lambda: os.path.exists(file) and os.path.getsize(file) > 1 << 20)
     expect("status of record", t.end(signal.SIGINT, 30), 0)
     if any(" lost" in line for line in t.lines):
         raise Failed("\n".join(t.lines))
