@@ -15,6 +15,8 @@
 #ifdef HAVE_SYS_SDT_H
 
 #define _SDT_HAS_SEMAPHORES 1
+/* In registers: not every tracer knows all places in memory, Debian 12's libbpf no index. */
+#define STAP_SDT_ARG_CONSTRAINT nr
 #include <sys/sdt.h>
 
 #if defined(__x86_64__)
