@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/packed.h"
 #include "vu-migrate/check.h"
 #include "vu-migrate/show.h"
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <linux/virtio_ring.h>
 
 #include "tools/utf8.h"
 #include "wire/msg.h"
@@ -204,7 +203,7 @@ static void show_wish(const char *who, const char *what, uint16_t flags, uint16_
 		printf("; the %s wants no %s", who, what);
 	else if (flags == VRING_PACKED_EVENT_FLAG_DESC)
 		printf("; the %s wants a %s at slot %u, wrap counter %u", who, what,
-		       place & 0x7fffu, place >> 15);
+		       vu__packed_slot(place), vu__packed_wrap(place));
 	else
 		printf("; the %s wants any %s", who, what);
 }

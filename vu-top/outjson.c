@@ -74,8 +74,8 @@ static void put_event(struct top_json *j, const char *name, const struct vu__obs
 static void put_place(struct top_json *j, const char *name, uint16_t place)
 {
 	top_json_begin(j, name, '{');
-	top_json_uint(j, "slot", vu__circle_slot(place));
-	top_json_uint(j, "wrap", vu__circle_wrap(place));
+	top_json_uint(j, "slot", vu__packed_slot(place));
+	top_json_uint(j, "wrap", vu__packed_wrap(place));
 	top_json_end(j, '}');
 }
 

@@ -50,12 +50,29 @@ static unsigned int put_marks(struct top_canvas *c, unsigned int row, unsigned i
 	return used;
 }
 
+/* Where the next word of a legend goes. */
+struct words {
+	struct top_canvas *c;
+	unsigned int row, col; /* the row; where rows begin */
+	unsigned int at, end;
+};
+
+static void put_word(struct words *w, char letter, const char *text)
+{
+	if (w->at != w->col && w->at + strlen(text) + 1 > w->end) {
+		w->at = w->col;
+		w->row++;
+	}
+	w->at = top_put_char(w->c, w->row, w->at, TOP_STRONG, letter);
+	w->at = top_put(w->c, w->row, w->at, w->end, TOP_NORMAL, text);
+}
+
 /* What the letters stand for, with numbers as they are in memory. */
 static unsigned int put_legend(struct top_canvas *c, unsigned int row, unsigned int col,
 			       unsigned int end, uint32_t size, const struct mark *marks,
 			       size_t n)
 {
-	unsigned int at = col, first = row;
+	struct words w = {c, row, col, col, end};
 
 	for (size_t i = 0; i < n; i++) {
 		char text[80];
@@ -64,14 +81,9 @@ static unsigned int put_legend(struct top_canvas *c, unsigned int row, unsigned 
 			continue;
 		snprintf(text, sizeof(text), " %s %u (entry %u)  ", marks[i].what, marks[i].index,
 			 marks[i].index % size);
-		if (at != col && at + strlen(text) + 1 > end) {
-			at = col;
-			row++;
-		}
-		at = top_put_char(c, row, at, TOP_STRONG, marks[i].letter);
-		at = top_put(c, row, at, end, TOP_NORMAL, text);
+		put_word(&w, marks[i].letter, text);
 	}
-	return row - first + 1;
+	return w.row - row + 1;
 }
 
 static unsigned int put_split(struct top_canvas *c, unsigned int row, unsigned int col,
@@ -118,7 +130,7 @@ static unsigned int put_split(struct top_canvas *c, unsigned int row, unsigned i
 static unsigned int put_places(struct top_canvas *c, unsigned int row, unsigned int col,
 			       unsigned int end, const struct mark *marks, size_t n)
 {
-	unsigned int at = col, first = row;
+	struct words w = {c, row, col, col, end};
 
 	for (size_t i = 0; i < n; i++) {
 		char text[80];
@@ -126,15 +138,10 @@ static unsigned int put_places(struct top_canvas *c, unsigned int row, unsigned 
 		if (!marks[i].known)
 			continue;
 		snprintf(text, sizeof(text), " %s slot %u wrap %u  ", marks[i].what,
-			 vu__circle_slot(marks[i].index), vu__circle_wrap(marks[i].index));
-		if (at != col && at + strlen(text) + 1 > end) {
-			at = col;
-			row++;
-		}
-		at = top_put_char(c, row, at, TOP_STRONG, marks[i].letter);
-		at = top_put(c, row, at, end, TOP_NORMAL, text);
+			 vu__packed_slot(marks[i].index), vu__packed_wrap(marks[i].index));
+		put_word(&w, marks[i].letter, text);
 	}
-	return row - first + 1;
+	return w.row - row + 1;
 }
 
 static const char *wish(uint16_t flags)
@@ -171,13 +178,13 @@ static unsigned int put_packed(struct top_canvas *c, unsigned int row, unsigned 
 
 	memcpy(slots, places, sizeof(slots));
 	for (size_t i = 0; i < VU_ARRAY_SIZE(slots); i++)
-		slots[i].index = vu__circle_slot(slots[i].index);
+		slots[i].index = vu__packed_slot(slots[i].index);
 	top_fill(c, row, col, col + width, TOP_DIM, c->utf8 ? 0xb7 : '.');
 	if (place)
-		put_span(c, row, col, width, size, vu__circle_slot(r->used_idx),
+		put_span(c, row, col, width, size, vu__packed_slot(r->used_idx),
 			 vu__circle_steps(r->used_idx, r->last_avail, size), TOP_DATA2,
 			 c->utf8 ? 0x2592 : '=');
-	put_span(c, row, col, width, size, vu__circle_slot(waiting_from),
+	put_span(c, row, col, width, size, vu__packed_slot(waiting_from),
 		 vu__circle_steps(waiting_from, r->avail_idx, size), TOP_DATA1,
 		 c->utf8 ? 0x2588 : '#');
 	row++;

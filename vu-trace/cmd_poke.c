@@ -137,8 +137,8 @@ static void tell_place(const char *what, uint16_t was, uint16_t is, bool packed)
 {
 	if (packed)
 		printf("%s slot %u wrap %u -> slot %u wrap %u", what,
-		       vu__circle_slot(was), vu__circle_wrap(was), vu__circle_slot(is),
-		       vu__circle_wrap(is));
+		       vu__packed_slot(was), vu__packed_wrap(was), vu__packed_slot(is),
+		       vu__packed_wrap(is));
 	else
 		printf("%s %u -> %u", what, was, is);
 }

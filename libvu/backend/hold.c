@@ -63,10 +63,9 @@ unsigned int vu__hold_in_flight(struct vu__dev *d)
 	return sum;
 }
 
+/* Its thread is kept out. */
 static void speak(struct vu__queue *q)
 {
-	if (!q->hushed)
-		return;
 	q->hushed = false;
 	if (vu__ring_owes_call(&q->ring))
 		vu_queue_notify(q->dev->pub, vu__queue_pub(q));
@@ -77,6 +76,8 @@ void vu__hold_speak(struct vu__dev *d)
 	for (unsigned int i = 0; i < d->pub->max_queues; i++) {
 		struct vu__queue *q = &d->queues[i];
 
+		if (!q->hushed)
+			continue;
 		vu__queue_quiesce(q);
 		speak(q);
 		vu__queue_resume(q);
@@ -92,7 +93,8 @@ static void let_go(struct vu__queue *q)
 			vu__ring_reopen(&q->ring);
 		q->ring.drained_fd = -1;
 	}
-	speak(q);
+	if (q->hushed)
+		speak(q);
 	vu__queue_resume(q);
 	vu__queue_kick_self(q);
 }

@@ -65,7 +65,7 @@ static bool copy_table(struct vu__ring *r, const struct vu__desc *d, struct vu__
  * A table of packed descriptors, which are chained by their order, as one of a split
  * ring's.  What the flags say beside that is to be ignored.
  */
-static bool make_split(void *table, unsigned int num)
+static void make_split(void *table, unsigned int num)
 {
 	uint64_t *words = table;
 
@@ -78,7 +78,6 @@ static bool make_split(void *table, unsigned int num)
 		words[2 * i + 1] =
 			htole64((uint32_t)rest | flags << 32 | (uint64_t)(i + 1) << 48);
 	}
-	return true;
 }
 
 bool vu__chain_enter_table(struct vu__ring *r, const struct vu__desc *d, struct vu__table *t)
@@ -102,8 +101,12 @@ bool vu__chain_enter_table(struct vu__ring *r, const struct vu__desc *d, struct 
 	}
 	t->num = len / sizeof(struct vring_desc);
 	t->indirect = true;
-	if (r->is_packed)
-		return copy_table(r, d, t) && make_split(r->scratch, t->num);
+	if (r->is_packed) {
+		if (!copy_table(r, d, t))
+			return false;
+		make_split(r->scratch, t->num);
+		return true;
+	}
 	host = vu__memmap_find(r->map, d->addr, &len);
 	if (VU_UNLIKELY(!host || len != d->len || (uintptr_t)host % 8))
 		return copy_table(r, d, t);

@@ -67,6 +67,19 @@ static VU_ALWAYS_INLINE void *vu__elem_make(struct vu__ring *r, size_t size, uns
 	return elem;
 }
 
+/* ... of the chain at @head, whose pages are recorded if data is logged.  NULL: none. */
+static VU_ALWAYS_INLINE void *vu__elem_collect(struct vu__ring *r, size_t size,
+					       unsigned int head, struct vu__arena *arena)
+{
+	struct vu__chain chain = {0, 0};
+
+	if (VU_UNLIKELY(r->writable) ?
+		    !vu__chain_walk(r, head, VU__WALK_RECORD, &chain, NULL, NULL) :
+		    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
+		return NULL;
+	return vu__elem_make(r, size, head, &chain, arena);
+}
+
 /* The last one was popped again, or given up: who waits for a stop may look. */
 static inline void vu__elem_tell_drained(struct vu__ring *r)
 {

@@ -233,10 +233,25 @@ static int last_taken_first(const void *a, const void *b)
 	return ca > cb ? -1 : ca < cb;
 }
 
+const VuVirtqInflightDesc *vu__inflight_order(struct vu__inflight_left *left, unsigned int n)
+{
+	VuVirtqInflightDesc *list = left->list;
+
+	qsort(list, n, sizeof(*list), last_taken_first);
+	for (unsigned int i = 1; i < n; i++) {
+		if (list[i].counter == list[i - 1].counter)
+			return &list[i];
+	}
+	left->n = n;
+	left->counter = n ? list[0].counter + 1 : 0;
+	return NULL;
+}
+
 /* Fills @left.  -EINVAL with a reason if the descriptors make no sense. */
 static int list_requests(const struct copy *c, unsigned int num, uint16_t available,
 			 struct vu__inflight_left *left, char *why, size_t why_size)
 {
+	const VuVirtqInflightDesc *same;
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < c->desc_num; i++) {
@@ -255,17 +270,12 @@ static int list_requests(const struct copy *c, unsigned int num, uint16_t availa
 			 n, available);
 		return -EINVAL;
 	}
-	qsort(left->list, n, sizeof(*left->list), last_taken_first);
-	for (unsigned int i = 1; i < n; i++) {
-		if (left->list[i].counter == left->list[i - 1].counter) {
-			snprintf(why, why_size, "descriptors %u and %u were taken as the same",
-				 left->list[i].index, left->list[i - 1].index);
-			return -EINVAL;
-		}
-	}
-	left->n = n;
-	left->counter = n ? left->list[0].counter + 1 : 0;
-	return 0;
+	same = vu__inflight_order(left, n);
+	if (!same)
+		return 0;
+	snprintf(why, why_size, "descriptors %u and %u were taken as the same", same->index,
+		 same[-1].index);
+	return -EINVAL;
 }
 
 /* Makes the part say what the copy has come to. */

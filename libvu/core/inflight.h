@@ -71,6 +71,12 @@ VU_MUST_CHECK int vu__inflight_recover(VuVirtqInflight *part, uint16_t queue_siz
 				       struct vu__inflight_left *left, char *why,
 				       size_t why_size);
 
+/*
+ * Puts @n requests of @left's list in order, and says so there.  NULL, or the second of two
+ * that were taken as the same.
+ */
+const VuVirtqInflightDesc *vu__inflight_order(struct vu__inflight_left *left, unsigned int n);
+
 /* As a reset of the device leaves it, of a packed ring too: version 0. */
 void vu__inflight_reset(VuVirtqInflight *part);
 

@@ -211,17 +211,10 @@ static void link_free(struct copy *c, const uint64_t *seen, struct vu__packed *p
 	c->free = next;
 }
 
-static int last_taken_first(const void *a, const void *b)
-{
-	uint64_t ca = ((const VuVirtqInflightDesc *)a)->counter;
-	uint64_t cb = ((const VuVirtqInflightDesc *)b)->counter;
-
-	return ca > cb ? -1 : ca < cb;
-}
-
 static int list_requests(struct copy *c, struct vu__packed *p, struct vu__inflight_left *left)
 {
 	VU_CLEANUP_FREE uint64_t *seen = vu__sys.calloc(c->desc_num / 64 + 1, sizeof(*seen));
+	const VuVirtqInflightDesc *same;
 	unsigned int n = 0;
 
 	if (!seen)
@@ -234,13 +227,9 @@ static int list_requests(struct copy *c, struct vu__packed *p, struct vu__inflig
 		if (c->desc[i].inflight)
 			left->list[n++] = (VuVirtqInflightDesc){i, c->desc[i].counter};
 	}
-	qsort(left->list, n, sizeof(*left->list), last_taken_first);
-	for (unsigned int i = 1; i < n; i++) {
-		if (left->list[i].counter == left->list[i - 1].counter)
-			return bad_chain(c, left->list[i].index);
-	}
-	left->n = n;
-	left->counter = n ? left->list[0].counter + 1 : 0;
+	same = vu__inflight_order(left, n);
+	if (same)
+		return bad_chain(c, same->index);
 	link_free(c, seen, p);
 	return 0;
 }

@@ -145,7 +145,6 @@ void *vu__packed_pop(struct vu__ring *r, size_t size, struct vu__arena *arena)
 {
 	struct vu__packed *p = &r->packed;
 	VuVirtq *vq = r->vq;
-	struct vu__chain chain = {0, 0};
 	struct vu__packed_filling f;
 	uint16_t head = p->free_head, id;
 	void *elem;
@@ -155,11 +154,7 @@ void *vu__packed_pop(struct vu__ring *r, size_t size, struct vu__arena *arena)
 		return NULL;
 	if (VU_UNLIKELY(!p->row))
 		begin_row(r);
-	if (VU_UNLIKELY(r->writable) ?
-		    !vu__chain_walk(r, head, VU__WALK_RECORD, &chain, NULL, NULL) :
-		    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
-		return NULL;
-	elem = vu__elem_make(r, size, head, &chain, arena);
+	elem = vu__elem_collect(r, size, head, arena);
 	if (VU_UNLIKELY(!elem))
 		return NULL;
 	vu__packed_commit(p, &f, id);

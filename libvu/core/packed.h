@@ -82,6 +82,11 @@ static inline unsigned int vu__packed_slot(uint16_t place)
 	return place & ~VU__PACKED_WRAP;
 }
 
+static inline unsigned int vu__packed_wrap(uint16_t place)
+{
+	return place >> 15;
+}
+
 /* Pairs with the driver's publishing store: the chain that begins there is readable. */
 static inline uint16_t vu__packed_flags(const struct vring_packed_desc *d)
 {
@@ -93,7 +98,7 @@ static inline bool vu__packed_available(uint16_t flags, uint16_t place)
 {
 	unsigned int avail = flags >> VRING_PACKED_DESC_F_AVAIL & 1;
 	unsigned int used = flags >> VRING_PACKED_DESC_F_USED & 1;
-	unsigned int wrap = place >> 15;
+	unsigned int wrap = vu__packed_wrap(place);
 
 	return avail == wrap && used != wrap;
 }
@@ -131,7 +136,7 @@ static inline void vu__packed_write_used(struct vring_packed_desc *d, uint16_t i
 /* Flags of a used descriptor at @place. */
 static inline uint16_t vu__packed_used_flags(uint16_t place, uint32_t len)
 {
-	uint16_t wrap = place >> 15;
+	uint16_t wrap = vu__packed_wrap(place);
 
 	return wrap << VRING_PACKED_DESC_F_AVAIL | wrap << VRING_PACKED_DESC_F_USED |
 	       (len ? VRING_DESC_F_WRITE : 0);
@@ -140,7 +145,7 @@ static inline uint16_t vu__packed_used_flags(uint16_t place, uint32_t len)
 /* ... of one that is not used yet, whatever else it was. */
 static inline uint16_t vu__packed_unused_flags(uint16_t place)
 {
-	uint16_t wrap = place >> 15;
+	uint16_t wrap = vu__packed_wrap(place);
 
 	return wrap << VRING_PACKED_DESC_F_AVAIL | !wrap << VRING_PACKED_DESC_F_USED;
 }

@@ -170,21 +170,18 @@ void vu__packed_set_notification(struct vu__ring *r, bool enable)
 	r->vq->notification = enable;
 	if (!r->can_push)
 		return;
-	r->armed = false;
-	if (!enable) {
-		vu__packed_ask(r, VRING_PACKED_EVENT_FLAG_DISABLE, p->avail);
-	} else if (r->event_idx && !vu__packed_arm(r)) {
+	if (enable && r->event_idx && !vu__packed_arm(r))
 		return;
-	} else {
-		/*
-		 * Kick for what comes after all that is there now, popped or not: where that
-		 * ends is not known, so for anything.
-		 */
-		r->armed = false;
-		vu__packed_ask(r, VRING_PACKED_EVENT_FLAG_ENABLE, p->avail);
-		/* The caller looks at the ring again now, and sees what came meanwhile. */
+	r->armed = false;
+	/*
+	 * Kicks for what comes after all that is there now, popped or not, are for anything:
+	 * where that ends is not known.
+	 */
+	vu__packed_ask(r, enable ? VRING_PACKED_EVENT_FLAG_ENABLE :
+				   VRING_PACKED_EVENT_FLAG_DISABLE, p->avail);
+	/* The caller looks at the ring again now, and sees what came meanwhile. */
+	if (enable)
 		vu__split_fence();
-	}
 }
 
 bool vu__packed_start(struct vu__ring *r)

@@ -107,7 +107,6 @@ static VU_NOINLINE void *pop_other(struct vu__ring *r, size_t size, struct vu__a
 static VU_ALWAYS_INLINE void *pop(struct vu__ring *r, size_t size, struct vu__arena *arena)
 {
 	VuVirtq *vq = r->vq;
-	struct vu__chain chain = {0, 0};
 	unsigned int head;
 	uint16_t slot, next;
 	void *elem;
@@ -127,11 +126,7 @@ static VU_ALWAYS_INLINE void *pop(struct vu__ring *r, size_t size, struct vu__ar
 		vu__ring_break(r, "head %u made available while it is in flight", head);
 		return NULL;
 	}
-	if (VU_UNLIKELY(r->writable) ?
-		    !vu__chain_walk(r, head, VU__WALK_RECORD, &chain, NULL, NULL) :
-		    !vu__chain_walk(r, head, VU__WALK_COLLECT, &chain, NULL, NULL))
-		return NULL;
-	elem = vu__elem_make(r, size, head, &chain, arena);
+	elem = vu__elem_collect(r, size, head, arena);
 	if (VU_UNLIKELY(!elem))
 		return NULL;
 	r->head_gen[head] = r->gen;

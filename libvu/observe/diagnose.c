@@ -49,7 +49,7 @@ struct vu__words vu__at(const struct vu__facts *f, uint16_t place)
 
 	if (f->q->setup.packed)
 		snprintf(w.text, sizeof(w.text), "slot %u wrap %u",
-			 vu__circle_slot(place), vu__circle_wrap(place));
+			 vu__packed_slot(place), vu__packed_wrap(place));
 	else
 		snprintf(w.text, sizeof(w.text), "%u", place);
 	return w;
@@ -270,8 +270,8 @@ static const char *wrong_places(const struct vu__obs_queue *q)
 	uint32_t ahead = vu__circle_steps(r->last_avail, r->avail_idx, size);
 	uint32_t taken = vu__circle_steps(r->used_idx, r->last_avail, size);
 
-	if (vu__circle_slot(r->last_avail) >= size ||
-	    vu__circle_slot(r->used_idx) >= size)
+	if (vu__packed_slot(r->last_avail) >= size ||
+	    vu__packed_slot(r->used_idx) >= size)
 		return "there is no such slot";
 	if (taken > size)
 		return "the back-end has fetched more than the ring has slots";

@@ -14,24 +14,12 @@
 #ifndef VU_OBSERVE_PACKED_H
 #define VU_OBSERVE_PACKED_H
 
-#include <linux/virtio_ring.h>
-
-#include "base/util.h"
-
-static inline uint32_t vu__circle_slot(uint16_t place)
-{
-	return place & (VU_BIT(VRING_PACKED_EVENT_F_WRAP_CTR) - 1);
-}
-
-static inline bool vu__circle_wrap(uint16_t place)
-{
-	return place >> VRING_PACKED_EVENT_F_WRAP_CTR;
-}
+#include "core/packed.h"
 
 /* On the circle; whatever the place, it is there. */
 static inline uint32_t vu__circle_position(uint16_t place, uint32_t size)
 {
-	return vu__circle_slot(place) % size + (vu__circle_wrap(place) ? 0 : size);
+	return vu__packed_slot(place) % size + (vu__packed_wrap(place) ? 0 : size);
 }
 
 static inline uint16_t vu__circle_place(uint32_t position, uint32_t size)

@@ -69,8 +69,9 @@ struct vu__handover_packet {
 };
 
 /*
- * Receives one, by way of @room, of VU__HANDOVER_PACKET bytes; never waits.  1; 0 at the end; -EAGAIN; -EPROTO if it does not parse, or
- * other -errno.  Only with 1 it is to be released.
+ * Receives one, by way of @room, of VU__HANDOVER_PACKET bytes; never waits.  1; 0 at the
+ * end; -EAGAIN; -EPROTO if it does not parse, or other -errno.  Only with 1 it is to be
+ * released.
  */
 VU_MUST_CHECK int vu__handover_receive(int chan, uint8_t *room, struct vu__handover_packet *p);
 void vu__handover_release(struct vu__handover_packet *p);

@@ -8,7 +8,7 @@
 #ifndef VU_STATE_SNAP_H
 #define VU_STATE_SNAP_H
 
-#include "base/util.h"
+#include "core/packed.h"
 
 #define VU__SNAP_QUEUES_MAX  256u
 #define VU__SNAP_REGIONS_MAX 512u
@@ -88,12 +88,12 @@ struct vu__snap_queue {
 /* Where a queue is: what VuVirtq says, which for a packed ring has the wrap counter. */
 static inline uint16_t vu__snap_avail(const struct vu__snap_queue *q)
 {
-	return q->last_avail | (q->avail_wrap ? 0x8000u : 0);
+	return q->last_avail | (q->avail_wrap ? VU__PACKED_WRAP : 0);
 }
 
 static inline uint16_t vu__snap_used(const struct vu__snap_queue *q)
 {
-	return q->used | (q->used_wrap ? 0x8000u : 0);
+	return q->used | (q->used_wrap ? VU__PACKED_WRAP : 0);
 }
 
 struct vu__snap_shared { /* the inflight region or the dirty log */

@@ -36,14 +36,16 @@ static uint64_t seed(void)
 static void make_full(struct vu__snap *s)
 {
 	struct states_rng r = {4711};
-	unsigned int heads;
+	unsigned int heads, descs;
 
 	for (;;) {
-		heads = 0;
+		heads = descs = 0;
 		states_make(&r, s);
-		for (uint32_t i = 0; i < s->nqueues; i++)
-			heads += s->queues[i].nheads;
-		if (heads && heads < 40 && s->blob.present && s->blob.len && s->blob.len < 200 &&
+		for (uint32_t i = 0; i < s->nqueues; i++) {
+			heads += s->queues[i].packed ? 0 : s->queues[i].nheads;
+			descs += s->queues[i].ndescs;
+		}
+		if (heads && heads < 40 && descs && descs < 40 && s->blob.present && s->blob.len && s->blob.len < 200 &&
 		    s->inflight.present && s->log.present && s->nnotes)
 			return;
 		vu__snap_release(s);

@@ -122,8 +122,8 @@ static void places_are_on_a_circle(void **state)
 	assert_int_equal(vu__circle_steps(0x8009, 0x0001, 10), 2);
 	assert_int_equal(vu__circle_steps(0x0009, 0x8000, 10), 1);
 	assert_int_equal(vu__circle_steps(0x8001, 0x8000, 10), 19);
-	assert_int_equal(vu__circle_slot(0x8007), 7);
-	assert_true(vu__circle_wrap(0x8007));
+	assert_int_equal(vu__packed_slot(0x8007), 7);
+	assert_true(vu__packed_wrap(0x8007));
 	/* One that cannot be is somewhere. */
 	assert_true(vu__circle_position(0x7fff, 10) < 20);
 }
