@@ -187,6 +187,26 @@ static void no_kicks_when_they_are_off(void **state)
 
 /* --- calls --- */
 
+/* A device that does not take at once what was there hears of what comes after it. */
+static void kicks_are_on_again_with_work_to_do(void **state)
+{
+	(void)state;
+	for (int event_idx = 0; event_idx < 2; event_idx++) {
+		struct two t;
+
+		two_init(&t, 8, event_idx);
+		vu_queue_set_notification(&t.p->dev, t.vq, 0);
+		submit(&t, 1);
+		assert_int_equal(vu_frontend_kick(t.q), 0);
+		vu_queue_set_notification(&t.p->dev, t.vq, 1);
+		submit(&t, 1);
+		assert_int_equal(vu_frontend_kick(t.q), 1);
+		for (int i = 0; i < 2; i++)
+			push(&t, pop(&t));
+		two_end(&t);
+	}
+}
+
 static void driver_wish(struct two *t, uint16_t off_wrap, uint16_t flags)
 {
 	t->ring.driver_event->off_wrap = off_wrap;
@@ -407,6 +427,7 @@ int main(void)
 		cmocka_unit_test(kicks_without_event_idx),
 		cmocka_unit_test(kicks_with_event_idx),
 		cmocka_unit_test(no_kicks_when_they_are_off),
+		cmocka_unit_test(kicks_are_on_again_with_work_to_do),
 		cmocka_unit_test(calls_by_flags),
 		cmocka_unit_test(a_call_for_the_next_one),
 		cmocka_unit_test(calls_for_any_place_in_any_ring),
