@@ -7,12 +7,24 @@
 # waits of the event loop.  Time asleep counts, and so does the probes' own; where it slept
 # is printed.
 #
-# hostile-delay.sh HANDOVER-BENCH LIBVU.SO [ROUNDS]; in the folder of the build, as root
+# In the folder of the build, as root.
+
 set -u
 
+usage='Usage: hostile-delay.sh HANDOVER-BENCH LIBVU.SO [ROUNDS]'
+case ${1:-} in
+-h | --help) echo "$usage"; sed -n '3,/^$/s/^# //p' "$0"; exit 0 ;;
+esac
+[ $# -ge 2 ] && [ $# -le 3 ] || { echo "$usage" >&2; exit 2; }
 bench=$1
 lib=$(readlink -f "$2")
 rounds=${3:-200}
+case $rounds in
+*[!0-9]* | "") echo "hostile-delay: $rounds: not a number of rounds" >&2; exit 2 ;;
+esac
+for f in "$bench" "$2"; do
+	[ -r "$f" ] || { echo "hostile-delay: $f: no such file" >&2; exit 2; }
+done
 
 skip()
 {
